@@ -1,0 +1,171 @@
+"""Deciders and aggregates as the engine sees them: one shape, compiled once."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeAlias, cast
+
+from daicho.core.aggregate import Aggregate, Methods
+from daicho.core.conditions import Criteria
+from daicho.core.decider import Decider
+from daicho.core.errors import CannotApply, InvalidMessage, WiringError
+from daicho.core.fingerprint import fingerprint
+from daicho.core.messages import Command, Event
+from daicho.core.signatures import describe, further_parameters
+from daicho.core.streams import stream_name
+
+__all__ = ["Behaviour", "Handles", "behaviour_of"]
+
+Handles: TypeAlias = Decider[Any, Any, Any] | type[Aggregate]
+"""Whatever handles commands: a decider, or an aggregate class."""
+
+
+class Behaviour:
+    """What both forms come down to. Pure: the only state is the one passed in."""
+
+    in_place = False
+    """True if `decide` and `evolve` change the state they are given; a failed decision then leaves it unusable."""
+
+    def __init__(
+        self,
+        part: Handles,
+        *,
+        name: str,
+        category: str,
+        effects: dict[type[Command], tuple[type[Event], ...]],
+        events: tuple[type[Event], ...],
+        deciding: dict[type[Command], Callable[..., Any]],
+        fold_code: str,
+    ) -> None:
+        self.part, self.name, self.category = part, name, category
+        self.effects, self.events, self.fold_code = effects, events, fold_code
+        self.asks = {command: further_parameters(f, 2) for command, f in deciding.items()}
+        self.boundary: Callable[[Any], Criteria] | None = None
+
+    def identify(self, command: Command) -> str:
+        raise NotImplementedError
+
+    def fresh(self) -> Any:
+        raise NotImplementedError
+
+    def evolve(self, state: Any, event: Event) -> Any:
+        raise NotImplementedError
+
+    def decide(self, state: Any, command: Command, extras: tuple[Any, ...] = ()) -> tuple[list[Event], Any]:
+        """The events that `command` leads to and the state after them. Raises what the user's code raises."""
+        raise NotImplementedError
+
+    def stream_of(self, command: Command) -> str:
+        return stream_name(self.category, self._identity(command))
+
+    def _identity(self, command: Command) -> str:
+        identity = cast("object", self.identify(command))
+        if not isinstance(identity, str):
+            raise InvalidMessage(
+                f"{type(command).__name__} identifies its {self.category} by {identity!r}",
+                why="the id of a stream is a text",
+                do="declare the key field as `str`",
+                path="$",
+            )
+        return identity
+
+    def fold(self, state: Any, events: Iterable[Event], where: str) -> Any:
+        event: Event | None = None
+        try:
+            for event in events:
+                state = self.evolve(state, event)
+        except Exception as error:
+            raise CannotApply(
+                f"{self.name} cannot apply {type(event).__name__} of {where}: {error!r}",
+                why="evolve and @apply must accept every event that was ever recorded",
+                do="mend the method; history stays as it is",
+                stream=where,
+            ) from error
+        return state
+
+
+class _Functions(Behaviour):
+    def __init__(self, part: Decider[Any, Any, Any]) -> None:
+        super().__init__(
+            part,
+            name=part.category,
+            category=part.category,
+            effects=part.effects,
+            events=part.events,
+            deciding=dict.fromkeys(part.commands, part.decide),
+            fold_code=fingerprint(part.evolve, part.initial),
+        )
+        self._initial, self._decide, self._evolve = part.initial, part.decide, part.evolve
+        self._identify = part.identify
+        self.boundary = part.boundary
+
+    def identify(self, command: Command) -> str:
+        return self._identify(command)
+
+    def fresh(self) -> Any:
+        return self._initial
+
+    def evolve(self, state: Any, event: Event) -> Any:
+        return self._evolve(state, event)
+
+    def decide(self, state: Any, command: Command, extras: tuple[Any, ...] = ()) -> tuple[list[Event], Any]:
+        events = list(self._decide(command, state, *extras))
+        for event in events:
+            state = self._evolve(state, event)
+        return events, state
+
+
+class _Methods(Behaviour):
+    in_place = True
+
+    def __init__(self, part: type[Aggregate]) -> None:
+        methods = Methods(part)
+        super().__init__(
+            part,
+            name=part.__name__,
+            category=part.category,
+            effects=methods.effects,
+            events=tuple(methods.appliers),
+            deciding=methods.handlers,
+            fold_code=fingerprint(part.__init__, *methods.appliers.values(), _defaults(part)),
+        )
+        self._class, self._handlers, self._appliers = part, methods.handlers, methods.appliers
+        self._key = part.key
+
+    def identify(self, command: Command) -> str:
+        return cast("str", getattr(command, self._key))
+
+    def fresh(self) -> Any:
+        return self._class()
+
+    def evolve(self, state: Any, event: Event) -> Any:
+        self._appliers[type(event)](state, event)
+        return state
+
+    def decide(self, state: Any, command: Command, extras: tuple[Any, ...] = ()) -> tuple[list[Event], Any]:
+        handler, appliers, events = self._handlers[type(command)], self._appliers, list[Event]()
+        event: Event
+        for event in handler(state, command, *extras):
+            applier = appliers.get(type(event))
+            if applier is None:
+                raise WiringError(
+                    f"{describe(handler)} recorded {type(event).__name__}, which {self.name} does not apply",
+                    do="add an @apply method, and name the event in the return annotation",
+                )
+            applier(state, event)
+            events.append(event)
+        return events, state
+
+
+def _defaults(cls: type[Aggregate]) -> dict[str, str]:
+    return {
+        name: repr(vars(base)[name])
+        for base in reversed(cls.__mro__)
+        for name in getattr(base, "__annotations__", {})
+        if name in vars(base)
+    }
+
+
+def behaviour_of(part: Handles) -> Behaviour:
+    """Compiles either form. Raises a WiringError that says what does not fit."""
+    if isinstance(part, Decider):
+        return _Functions(part)
+    return _Methods(part)

@@ -1,0 +1,73 @@
+"""What must be true for an append to happen, and which events a reader wants."""
+
+import enum
+from typing import TypeAlias
+
+import msgspec
+
+__all__ = ["ABSENT", "ANY", "EXISTS", "AppendCondition", "Criteria", "Criterion", "Expected", "ExpectedVersion"]
+
+
+class ExpectedVersion(enum.Enum):
+    """What a writer says of a stream's version; a plain number means exactly that many events."""
+
+    ANY = "any"
+    ABSENT = "absent"
+    EXISTS = "exists"
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+ANY, ABSENT, EXISTS = ExpectedVersion.ANY, ExpectedVersion.ABSENT, ExpectedVersion.EXISTS
+Expected: TypeAlias = ExpectedVersion | int
+
+
+def holds(expected: Expected, version: int) -> bool:
+    """Whether a stream at `version` (0: no events) meets `expected`."""
+    if expected is ANY:
+        return True
+    if expected is ABSENT:
+        return version == 0
+    if expected is EXISTS:
+        return version > 0
+    return version == expected
+
+
+class Criterion(msgspec.Struct, frozen=True):
+    """One alternative: an event of any of these types (none named: any type) that carries all of these tags."""
+
+    types: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+
+
+class Criteria(msgspec.Struct, frozen=True):
+    """Which events: the alternatives are OR-ed. `Criteria.of(types=[...], tags=[...]) | Criteria.of(...)`.
+
+    Semantics of a query in the dynamic-consistency-boundary specification (dcb.events). No alternatives at all
+    means every event.
+    """
+
+    items: tuple[Criterion, ...] = ()
+
+    @classmethod
+    def of(cls, *, types: "tuple[str, ...] | list[str]" = (), tags: "tuple[str, ...] | list[str]" = ()) -> "Criteria":
+        return cls((Criterion(tuple(types), tuple(sorted(set(tags)))),))
+
+    def __or__(self, other: "Criteria") -> "Criteria":
+        return Criteria(self.items + other.items)
+
+    def matches(self, event_type: str, tags: "frozenset[str] | set[str]") -> bool:
+        return not self.items or any(
+            (not item.types or event_type in item.types) and tags.issuperset(item.tags) for item in self.items
+        )
+
+
+class AppendCondition(msgspec.Struct, frozen=True):
+    """Fail the append if any event that meets `criteria` was recorded after `after`: a dynamic consistency boundary.
+
+    `after` is the position up to which the writer has looked (0: not at all).
+    """
+
+    criteria: Criteria
+    after: int = 0

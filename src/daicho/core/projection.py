@@ -1,0 +1,134 @@
+"""A projection: a re-runnable fold of events into rows."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar, cast, get_args
+
+from daicho.core.decider import only
+from daicho.core.errors import MissingCollaborator, WiringError
+from daicho.core.fingerprint import fingerprint
+from daicho.core.messages import Event, RecordedEvent, Row
+from daicho.core.signatures import accepted, describe, further_parameters, positional, refuse_async, returned
+
+__all__ = ["Crud", "Fold", "Projection", "Table", "projection"]
+
+RowT = TypeVar("RowT", bound=Row)
+
+
+class Table(Generic[RowT]):
+    """Something that rows are kept under: a projection, or a Crud part. The key of `views[...]`."""
+
+    name: str
+    row_type: type[RowT]
+
+
+@dataclass(frozen=True, eq=False)
+class Projection(Table[RowT]):
+    """One fold for any store: `(row or None, event) -> row or None`. None deletes the row.
+
+    `key` tells the row, or rows, that an event concerns. Rows and checkpoint are committed together, so a row shows
+    each event exactly once. With `inline=True` the rows are also written in the transaction of the append itself.
+    """
+
+    name: str
+    key: Callable[..., str | Sequence[str]]
+    fold: Callable[..., RowT | None]
+    row_type: type[RowT]
+    inline: bool = False
+
+    def __call__(self, row: RowT | None, event: Any, *further: Any) -> RowT | None:
+        """The fold itself, so that a decorated function can still be called."""
+        return self.fold(row, event, *further)
+
+
+def projection(
+    name: str, *, key: Callable[..., str | Sequence[str]], inline: bool = False
+) -> Callable[[Callable[..., RowT | None]], Projection[RowT]]:
+    """Declares a projection.
+
+        @projection("orders", key=lambda event: event.order_id)
+        def orders(row: OrderRow | None, event: OrderCreated | OrderConfirmed) -> OrderRow | None: ...
+
+    `key` may return several keys: the fold then runs once for each. The fold may take two further parameters, found by
+    annotation: a `RecordedEvent` (the event with its envelope) and a `str` (the key it runs for); `key` may take the
+    `RecordedEvent` as a second parameter.
+    """
+
+    def declare(fold: Callable[..., RowT | None]) -> Projection[RowT]:
+        refuse_async(fold, "a projection")
+        return Projection(name, key, fold, _row_type(fold), inline)
+
+    return declare
+
+
+def _row_type(fold: Callable[..., RowT | None]) -> type[RowT]:
+    hint = returned(fold)
+    rows = [t for t in (get_args(hint) or (hint,)) if isinstance(t, type) and issubclass(t, Row)]
+    if len(rows) != 1:
+        raise WiringError(
+            f"{describe(fold)} returns {hint!r}",
+            why="a projection folds events into rows of one class",
+            do="annotate it `-> MyRow | None`, with `class MyRow(Row)`",
+        )
+    return cast("type[RowT]", rows[0])
+
+
+class Fold(Generic[RowT]):
+    """A projection compiled for running: which events, which keys, one call per row."""
+
+    def __init__(self, part: Projection[RowT]) -> None:
+        self.part, self.name = part, part.name
+        self.events = only(Event, accepted(part.fold, 1), part.fold)
+        self.code = fingerprint(part.fold, part.key, part.row_type)
+        self._key = part.key
+        try:
+            self._key_takes_record = len(positional(part.key)) > 1
+        except (TypeError, ValueError):  # a C function, e.g. operator.attrgetter
+            self._key_takes_record = False
+        self._fold = part.fold
+        self._extras = [self._extra(name, hint) for name, hint in further_parameters(part.fold, 2)]
+        self.needs_record = self._key_takes_record or "record" in self._extras
+
+    def _extra(self, name: str, hint: Any) -> str:
+        if hint is str:
+            return "key"
+        if getattr(hint, "__origin__", hint) is RecordedEvent:
+            return "record"
+        raise MissingCollaborator(
+            f"{describe(self._fold)} asks for {name!r}: {hint!r}",
+            why="a projection must give the same rows at every rebuild, so it may not touch the outside",
+            do="use `RecordedEvent` (the envelope) or `str` (the key); put the rest into the event",
+        )
+
+    def keys(self, event: Event, record: "RecordedEvent[Any] | None" = None) -> tuple[str, ...]:
+        found = cast("object", self._key(event, record) if self._key_takes_record else self._key(event))
+        if isinstance(found, str):
+            return (found,)
+        keys = () if found is None else tuple(dict.fromkeys(cast("Sequence[object]", found)))
+        for key in keys:
+            if not isinstance(key, str):
+                raise TypeError(f"the key of {self.name!r} for {type(event).__name__} is {key!r}, not a text")
+        return cast("tuple[str, ...]", keys)
+
+    def step(self, row: RowT | None, event: Event, key: str, record: "RecordedEvent[Any] | None" = None) -> RowT | None:
+        if not self._extras:
+            return self._fold(row, event)
+        return self._fold(row, event, *(key if extra == "key" else record for extra in self._extras))
+
+
+class Crud(Table[RowT]):
+    """Master data that needs neither commands nor events: a table of rows, kept by key.
+
+    `products = Crud(Product, key="sku")` is a part of the App; write by `app.crud(products).put(row)`, read by
+    `views[products]`.
+    """
+
+    def __init__(self, model: type[RowT], *, key: str | None = None, name: str | None = None) -> None:
+        self.row_type = model
+        self.key = key or model.__struct_fields__[0]
+        self.name = name or model.__name__.lower()
+        if self.key not in model.__struct_fields__:
+            raise WiringError(f"{model.__name__} has no field {self.key!r}", do="mend `key=`")
+
+    def key_of(self, row: RowT) -> str:
+        return str(getattr(row, self.key))

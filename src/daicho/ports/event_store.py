@@ -1,0 +1,197 @@
+"""The register itself: append, read, wait."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from daicho.core.conditions import ANY, AppendCondition, Criteria, Expected
+
+__all__ = [
+    "Appended",
+    "AppendRequest",
+    "CommandOutcome",
+    "EventStore",
+    "InlineTransaction",
+    "NewEvent",
+    "Selection",
+    "StoredEvent",
+    "StreamWrite",
+]
+
+
+class NewEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """An event on its way into the store: encoded data and its envelope. Times are ISO 8601 text in UTC."""
+
+    event_id: str
+    type: str
+    schema_version: int
+    data: bytes
+    occurred_at: str
+    correlation_id: str
+    causation_id: str
+    actor: str | None = None
+    tenant: str | None = None
+    tags: tuple[str, ...] = ()
+    metadata: bytes = b"{}"
+
+
+class StoredEvent(msgspec.Struct, frozen=True, gc=False):
+    """An event as it comes out of the store. Positional: adapters build it from a row in this order."""
+
+    position: int
+    stream: str
+    version: int
+    type: str
+    schema_version: int
+    event_id: str
+    occurred_at: str
+    recorded_at: str
+    actor: str | None
+    tenant: str | None
+    correlation_id: str
+    causation_id: str
+    tags: tuple[str, ...]
+    metadata: bytes
+    data: bytes
+
+
+class StreamWrite(msgspec.Struct, frozen=True, kw_only=True):
+    """Events for one stream, in order, if the stream is at the expected version."""
+
+    stream: str
+    events: tuple[NewEvent, ...]
+    expected: Expected = ANY
+
+
+class CommandOutcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What became of a command; kept for those with a key, those posted, and those refused."""
+
+    command_id: str
+    name: str
+    state: str
+    """`pending`, `done`, `rejected` or `failed`."""
+    key: str | None = None
+    fingerprint: str | None = None
+    """Hash of the command's content: the same key with another content is refused."""
+    stream: str | None = None
+    version: int = 0
+    position: int = 0
+    reason: str | None = None
+    actor: str | None = None
+    tenant: str | None = None
+    correlation_id: str | None = None
+    cause: str | None = None
+    """Id of the event whose handler sent it."""
+    received_at: str = ""
+    finished_at: str | None = None
+    payload: bytes | None = None
+    """The command itself, and how it was sent: only while it may still have to run."""
+
+
+class InlineTransaction(Protocol):
+    """What an inline projection may do inside the append's transaction. Synchronous."""
+
+    def checkpoint(self, processor: str) -> int | None:
+        """The position that `processor` has reached; None if it was never registered."""
+        ...
+
+    def rows(self, table: Any, keys: Sequence[str]) -> dict[str, Any]:
+        """Those of the rows that exist."""
+        ...
+
+    def write(self, table: Any, upserts: dict[str, Any], deletes: Sequence[str]) -> None: ...
+
+    def advance(self, processor: str, position: int) -> None: ...
+
+
+class AppendRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """One indivisible append: all of it happens or none of it."""
+
+    writes: tuple[StreamWrite, ...] = ()
+    condition: AppendCondition | None = None
+    outcome: CommandOutcome | None = None
+    """Recorded in the same transaction; `stream`, `version` and `position` are filled in by the store if `writes`
+    is not empty. Replaces an earlier outcome of the same command id."""
+    inline: Callable[[InlineTransaction, Sequence[StoredEvent]], None] | None = None
+    """Called inside the transaction, after the events are in. If it raises, this request is undone, alone."""
+
+
+class Appended(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What became of an AppendRequest."""
+
+    positions: tuple[int, ...]
+    """One for each event, in the order of the request."""
+    versions: tuple[int, ...]
+    """Version of each written stream after the append, in the order of `writes`."""
+    duplicate: bool = False
+    """True if the very same events had been appended before: these are the places they got then."""
+
+
+class Selection(msgspec.Struct, frozen=True, kw_only=True):
+    """Which events to read. Conditions are AND-ed; None means any."""
+
+    stream: str | None = None
+    category: str | None = None
+    types: tuple[str, ...] | None = None
+    criteria: Criteria | None = None
+    correlation_id: str | None = None
+    causation_id: str | None = None
+    event_id: str | None = None
+    actor: str | None = None
+    tenant: str | None = None
+    since: str | None = None
+    """Occurred at or after; ISO 8601 UTC text."""
+    until: str | None = None
+    """Occurred at or before."""
+    after: int = 0
+    """Position greater than."""
+    up_to: int | None = None
+    """Position not greater than."""
+    after_version: int = 0
+    up_to_version: int | None = None
+    newest_first: bool = False
+
+
+class EventStore(Protocol):
+    """The source of truth. Positions are assigned in commit order; a reader who has seen position p will never be
+    shown a new event at or before p."""
+
+    async def append(self, requests: Sequence[AppendRequest]) -> list[Appended | Exception]:
+        """Executes a group of appends, in order, durably, and answers for each one.
+
+        Each request is atomic over all its streams, its condition, its outcome and its inline work; one that fails
+        does not touch the others. Later requests see the events of earlier ones. When this returns, what was
+        accepted is durable.
+
+        Idempotent by event id: a request whose events all stand in the store already, under the same ids, streams
+        and order, is answered with their places (`duplicate=True`), whatever it expected.
+
+        Errors, as values: ConcurrencyError (nothing written), DuplicateEventId (some but not all of the ids are in
+        use), whatever `inline` raised. Raises StoreError if the group as a whole could not be written.
+        """
+        ...
+
+    async def read(self, selection: Selection, *, limit: int) -> list[StoredEvent]:
+        """Up to `limit` events, by position (by version if one stream is selected); the same order either way."""
+        ...
+
+    async def stream_version(self, stream: str) -> int:
+        """Number of events in the stream; 0 if there is none."""
+        ...
+
+    async def head(self) -> int:
+        """The greatest position that a reader may see; 0 for an empty store. Never goes back."""
+        ...
+
+    async def wait(self, after: int) -> int:
+        """Returns the head as soon as it is greater than `after`, whichever process moved it."""
+        ...
+
+    async def streams(self, category: str | None, *, after: str = "", limit: int = 100) -> list[tuple[str, int]]:
+        """Names and versions of streams in alphabetical order, beginning behind the name `after`."""
+        ...
+
+    async def counts(self) -> dict[tuple[str, int], int]:
+        """How many events there are of each type and schema version. Reads everything: for reports."""
+        ...
