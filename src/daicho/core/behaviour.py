@@ -9,7 +9,7 @@ from daicho.core.decider import Decider
 from daicho.core.errors import CannotApply, InvalidMessage, WiringError
 from daicho.core.fingerprint import fingerprint
 from daicho.core.messages import Command, Event
-from daicho.core.signatures import describe, further_parameters
+from daicho.core.signatures import describe, further_parameters, returned
 from daicho.core.streams import stream_name
 
 __all__ = ["Behaviour", "Handles", "behaviour_of"]
@@ -34,11 +34,13 @@ class Behaviour:
         events: tuple[type[Event], ...],
         deciding: dict[type[Command], Callable[..., Any]],
         fold_code: str,
+        state_hint: Any = None,
     ) -> None:
         self.part, self.name, self.category = part, name, category
         self.effects, self.events, self.fold_code = effects, events, fold_code
         self.asks = {command: further_parameters(f, 2) for command, f in deciding.items()}
         self.boundary: Callable[[Any], Criteria] | None = None
+        self.state_hint = state_hint
 
     def identify(self, command: Command) -> str:
         raise NotImplementedError
@@ -49,8 +51,9 @@ class Behaviour:
     def evolve(self, state: Any, event: Event) -> Any:
         raise NotImplementedError
 
-    def decide(self, state: Any, command: Command, extras: tuple[Any, ...] = ()) -> tuple[list[Event], Any]:
-        """The events that `command` leads to and the state after them. Raises what the user's code raises."""
+    def decide(self, state: Any, command: Command, extras: tuple[Any, ...], events: list[Event]) -> Any:
+        """Adds the events that `command` leads to and returns the state after them. Raises what the user's code
+        raises; if `events` is not empty then, an `in_place` state is spoilt."""
         raise NotImplementedError
 
     def stream_of(self, command: Command) -> str:
@@ -92,6 +95,7 @@ class _Functions(Behaviour):
             events=part.events,
             deciding=dict.fromkeys(part.commands, part.decide),
             fold_code=fingerprint(part.evolve, part.initial),
+            state_hint=returned(part.evolve),
         )
         self._initial, self._decide, self._evolve = part.initial, part.decide, part.evolve
         self._identify = part.identify
@@ -106,11 +110,11 @@ class _Functions(Behaviour):
     def evolve(self, state: Any, event: Event) -> Any:
         return self._evolve(state, event)
 
-    def decide(self, state: Any, command: Command, extras: tuple[Any, ...] = ()) -> tuple[list[Event], Any]:
-        events = list(self._decide(command, state, *extras))
+    def decide(self, state: Any, command: Command, extras: tuple[Any, ...], events: list[Event]) -> Any:
+        events.extend(self._decide(command, state, *extras))
         for event in events:
             state = self._evolve(state, event)
-        return events, state
+        return state
 
 
 class _Methods(Behaviour):
@@ -140,8 +144,8 @@ class _Methods(Behaviour):
         self._appliers[type(event)](state, event)
         return state
 
-    def decide(self, state: Any, command: Command, extras: tuple[Any, ...] = ()) -> tuple[list[Event], Any]:
-        handler, appliers, events = self._handlers[type(command)], self._appliers, list[Event]()
+    def decide(self, state: Any, command: Command, extras: tuple[Any, ...], events: list[Event]) -> Any:
+        handler, appliers = self._handlers[type(command)], self._appliers
         event: Event
         for event in handler(state, command, *extras):
             applier = appliers.get(type(event))
@@ -150,9 +154,9 @@ class _Methods(Behaviour):
                     f"{describe(handler)} recorded {type(event).__name__}, which {self.name} does not apply",
                     do="add an @apply method, and name the event in the return annotation",
                 )
-            applier(state, event)
             events.append(event)
-        return events, state
+            applier(state, event)
+        return state
 
 
 def _defaults(cls: type[Aggregate]) -> dict[str, str]:

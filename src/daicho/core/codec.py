@@ -36,6 +36,7 @@ def decoder_for(cls: type[T]) -> Callable[[bytes], T]:
 
 
 decode_builtins = decoder_for(dict[str, Any])
+decode_metadata = msgspec.json.Decoder(dict[str, str]).decode
 
 
 def to_builtins(value: Any) -> Any:

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import msgspec
 
 from daicho.core.conditions import ANY, AppendCondition, Criteria, Expected
+from daicho.core.stored import NewEvent, StoredEvent
 
 __all__ = [
     "Appended",
@@ -18,42 +19,6 @@ __all__ = [
     "StoredEvent",
     "StreamWrite",
 ]
-
-
-class NewEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """An event on its way into the store: encoded data and its envelope. Times are ISO 8601 text in UTC."""
-
-    event_id: str
-    type: str
-    schema_version: int
-    data: bytes
-    occurred_at: str
-    correlation_id: str
-    causation_id: str
-    actor: str | None = None
-    tenant: str | None = None
-    tags: tuple[str, ...] = ()
-    metadata: bytes = b"{}"
-
-
-class StoredEvent(msgspec.Struct, frozen=True, gc=False):
-    """An event as it comes out of the store. Positional: adapters build it from a row in this order."""
-
-    position: int
-    stream: str
-    version: int
-    type: str
-    schema_version: int
-    event_id: str
-    occurred_at: str
-    recorded_at: str
-    actor: str | None
-    tenant: str | None
-    correlation_id: str
-    causation_id: str
-    tags: tuple[str, ...]
-    metadata: bytes
-    data: bytes
 
 
 class StreamWrite(msgspec.Struct, frozen=True, kw_only=True):

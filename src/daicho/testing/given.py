@@ -79,8 +79,9 @@ class GivenHandler:
             raise AssertionError(f"{behaviour.name} does not handle {type(command).__name__}")
         supply = supplier(asks, self._provide, behaviour.name)
         behaviour.stream_of(command)
+        events: list[Event] = []
         try:
-            events, self._state = behaviour.decide(self._state, command, supply(_context(self._now)) if supply else ())
+            self._state = behaviour.decide(self._state, command, supply(_context(self._now)) if supply else (), events)
         except Rejected as error:
             return Outcome([], error)
         allowed = behaviour.effects[type(command)]

@@ -1,0 +1,1 @@
+"""Parts that touch the world. Each knows core and ports, and no other adapter."""

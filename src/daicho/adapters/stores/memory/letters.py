@@ -1,0 +1,93 @@
+"""Parked events, in the order they were parked."""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from daicho.adapters.stores.memory.checkpoints import move_checkpoint
+from daicho.adapters.stores.memory.contents import Contents, Shelf
+from daicho.core.errors import NotParked
+from daicho.core.messages import replace
+from daicho.ports.checkpoint_store import Advance
+from daicho.ports.dead_letter_store import DeadLetter, ParkedEvent
+
+__all__ = ["MemoryDeadLetters", "park_all", "went_through"]
+
+_OPEN = ("parked", "retry")
+
+
+def park_all(contents: Contents, processor: str, events: Sequence[ParkedEvent], at: str) -> None:
+    for event in events:
+        contents.letters_ever += 1
+        number = contents.letters_ever
+        contents.letters[number] = DeadLetter(
+            number=number,
+            processor=processor,
+            parked_at=at,
+            state="parked",
+            reason=None,
+            **msgspec.structs.asdict(event),
+        )
+
+
+def went_through(contents: Contents, numbers: Iterable[int]) -> None:
+    for number in numbers:
+        if letter := contents.letters.get(number):
+            contents.letters[number] = replace(letter, state="retried")
+
+
+class MemoryDeadLetters(Shelf):
+    async def park(self, processor: str, token: int, old: int, new: int, events: Sequence[ParkedEvent]) -> None:
+        async with self._critical() as contents:
+            move_checkpoint(contents, Advance(processor=processor, token=token, old=old, new=new), self._time())
+            park_all(contents, processor, events, self._time())
+
+    async def letters(
+        self, processor: str | None = None, *, states: Sequence[str] = _OPEN, limit: int = 1000
+    ) -> Sequence[DeadLetter]:
+        async with self._critical() as contents:
+            found = [
+                letter
+                for letter in contents.letters.values()
+                if letter.state in states and processor in (None, letter.processor)
+            ]
+            return found[:limit]
+
+    async def parked_keys(self, processor: str) -> set[str]:
+        return {letter.key for letter in await self.letters(processor)}
+
+    async def ask_retry(self, processor: str | None = None, *, number: int | None = None) -> int:
+        async with self._critical() as contents:
+            chosen = contents.letters.get(number) if number is not None else None
+            asked = [
+                letter
+                for letter in contents.letters.values()
+                if letter.state == "parked"
+                and processor in (None, letter.processor)
+                and (number is None or (chosen and (chosen.processor, chosen.key) == (letter.processor, letter.key)))
+            ]
+            for letter in asked:
+                contents.letters[letter.number] = replace(letter, state="retry")
+            return len(asked)
+
+    async def retried(self, processor: str, numbers: Sequence[int], *, error: str | None = None) -> None:
+        async with self._critical() as contents:
+            meant = [n for n in numbers if n in contents.letters and contents.letters[n].processor == processor]
+            if error is None:
+                went_through(contents, meant)
+                return
+            for number in meant:
+                letter = contents.letters[number]
+                contents.letters[number] = replace(letter, state="parked", error=error, attempts=letter.attempts + 1)
+
+    async def skip(self, number: int, reason: str) -> None:
+        async with self._critical() as contents:
+            letter = contents.letters.get(number)
+            if letter is None or letter.state not in _OPEN:
+                raise NotParked(
+                    f"there is no parked event number {number}",
+                    why="it never was there, it went through, or it was skipped",
+                    do="`daicho dlq list` shows what is parked now",
+                    number=number,
+                )
+            contents.letters[number] = replace(letter, state="skipped", reason=reason)

@@ -1,0 +1,35 @@
+"""Rows as bytes, so that a row read is never the very object that was written."""
+
+from typing import Any
+
+import msgspec
+
+from daicho.adapters.stores.memory.contents import Contents, StoredTable
+from daicho.core.errors import StoreFailed
+from daicho.core.messages import Row
+from daicho.ports.view_store import TableSpec
+
+__all__ = ["decode", "encode", "opened", "shape_of"]
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def encode(row: Row) -> bytes:
+    return _encode(row)
+
+
+def decode(table: TableSpec, data: bytes) -> Any:
+    return msgspec.msgpack.decode(data, type=table.row_type)
+
+
+def shape_of(row_type: type[Row]) -> dict[str, str]:
+    return {field.name: str(field.type) for field in msgspec.structs.fields(row_type)}
+
+
+def opened(contents: Contents, table: TableSpec) -> StoredTable:
+    try:
+        return contents.tables[table.name, table.generation]
+    except KeyError:
+        raise StoreFailed(
+            f"there is no table {table.name!r} of generation {table.generation}", do="call `open_table` first"
+        ) from None

@@ -1,0 +1,25 @@
+"""One snapshot for each stream."""
+
+from daicho.adapters.stores.memory.contents import Shelf
+from daicho.ports.snapshot_store import Snapshot
+
+__all__ = ["MemorySnapshots"]
+
+
+class MemorySnapshots(Shelf):
+    async def load_snapshot(self, stream: str) -> Snapshot | None:
+        async with self._critical() as contents:
+            return contents.snapshots.get(stream)
+
+    async def save_snapshot(self, snapshot: Snapshot) -> None:
+        async with self._critical() as contents:
+            there = contents.snapshots.get(snapshot.stream)
+            if there is None or there.fold != snapshot.fold or there.version <= snapshot.version:
+                contents.snapshots[snapshot.stream] = snapshot
+
+    async def drop_snapshots(self, stream: str | None = None) -> int:
+        async with self._critical() as contents:
+            dropped = list(contents.snapshots) if stream is None else [stream] if stream in contents.snapshots else []
+            for name in dropped:
+                del contents.snapshots[name]
+            return len(dropped)

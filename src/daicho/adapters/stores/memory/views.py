@@ -1,0 +1,108 @@
+"""Tables of rows."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from daicho.adapters.stores.memory.checkpoints import move_checkpoint
+from daicho.adapters.stores.memory.contents import Contents, Shelf, StoredTable
+from daicho.adapters.stores.memory.letters import park_all, went_through
+from daicho.adapters.stores.memory.rows import decode, encode, opened, shape_of
+from daicho.core.errors import NoSuchField
+from daicho.ports.view_store import TableSpec, ViewChange
+
+__all__ = ["MemoryViews"]
+
+
+class MemoryViews(Shelf):
+    async def open_table(self, table: TableSpec) -> None:
+        async with self._critical() as contents:
+            contents.tables.setdefault((table.name, table.generation), StoredTable(shape_of(table.row_type)))
+
+    async def live_generation(self, name: str) -> int | None:
+        async with self._critical() as contents:
+            return contents.live.get(name)
+
+    async def generations(self, name: str) -> Sequence[int]:
+        async with self._critical() as contents:
+            return sorted(generation for table, generation in contents.tables if table == name)
+
+    async def shape_fits(self, table: TableSpec) -> bool:
+        async with self._critical() as contents:
+            stored = contents.tables.get((table.name, table.generation))
+            return stored is None or stored.shape == shape_of(table.row_type)
+
+    async def switch(self, table: TableSpec) -> None:
+        async with self._critical() as contents:
+            opened(contents, table)
+            contents.live[table.name] = table.generation
+
+    async def drop_table(self, table: TableSpec) -> None:
+        async with self._critical() as contents:
+            contents.tables.pop((table.name, table.generation), None)
+            if contents.live.get(table.name) == table.generation:
+                del contents.live[table.name]
+
+    async def get(self, table: TableSpec, key: str) -> Any | None:
+        return (await self.get_many(table, [key])).get(key)
+
+    async def get_many(self, table: TableSpec, keys: Sequence[str]) -> dict[str, Any]:
+        async with self._critical() as contents:
+            rows = opened(contents, table).rows
+            return {key: decode(table, rows[key]) for key in keys if key in rows}
+
+    async def find(
+        self,
+        table: TableSpec,
+        equals: Mapping[str, object],
+        *,
+        order_by: str | None = None,
+        descending: bool = False,
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> list[Any]:
+        async with self._critical() as contents:
+            found = _matching(contents, table, equals)
+        if order_by is not None:
+            _check_fields(table, [order_by])
+            found.sort(key=lambda row: _sortable(getattr(row, order_by)), reverse=descending)
+        elif descending:
+            found.reverse()
+        return found[offset : None if limit is None else offset + limit]
+
+    async def count(self, table: TableSpec, equals: Mapping[str, object]) -> int:
+        async with self._critical() as contents:
+            return len(_matching(contents, table, equals))
+
+    async def commit(self, change: ViewChange) -> None:
+        async with self._critical() as contents:
+            rows = opened(contents, change.table).rows
+            upserts = {key: encode(row) for key, row in change.upserts.items()}
+            if change.advance is not None:
+                move_checkpoint(contents, change.advance, self._time())
+                park_all(contents, change.advance.processor, change.parked, self._time())
+            went_through(contents, change.retried)
+            rows.update(upserts)
+            for key in change.deletes:
+                rows.pop(key, None)
+
+
+def _matching(contents: Contents, table: TableSpec, equals: Mapping[str, object]) -> list[Any]:
+    _check_fields(table, equals)
+    stored = opened(contents, table).rows
+    rows = (decode(table, stored[key]) for key in sorted(stored))
+    return [row for row in rows if all(getattr(row, name) == value for name, value in equals.items())]
+
+
+def _check_fields(table: TableSpec, names: Mapping[str, object] | Sequence[str]) -> None:
+    for name in names:
+        if name not in table.row_type.__struct_fields__:
+            raise NoSuchField(
+                f"rows of {table.name!r} have no field {name!r}",
+                do=f"use one of {', '.join(table.row_type.__struct_fields__)}",
+                field=name,
+            )
+
+
+def _sortable(value: Any) -> tuple[bool, Any]:
+    """None comes first, as in SQLite."""
+    return (value is not None, value)

@@ -1,0 +1,215 @@
+-- Every fixed statement. `?` are bound in the order of the comment line below the name.
+
+-- name: insert_event
+-- position, stream, version, type, schema_version, event_id, occurred_at, recorded_at, actor, tenant,
+-- correlation_id, causation_id, tags, metadata, data
+insert into events values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: insert_tag
+-- tag, position, type
+insert into event_tags values (?, ?, ?)
+
+-- name: head
+select max(position) from events
+
+-- name: stream_version
+-- stream
+select max(version) from events where stream = ?
+
+-- name: place_of_event
+-- event_id
+select stream, version, position from events where event_id = ?
+
+-- name: streams
+-- name before the first one, upper bound or null, upper bound or null, limit.
+-- One index seek for each stream, however long it is. (Every text is less than a blob.)
+with recursive names (name) as (
+  select min(stream) from events where stream > ?
+  union all
+  select (select min(stream) from events where stream > name) from names where name < coalesce(?, x'00')
+)
+select name, (select max(version) from events where stream = name) from names
+where name < coalesce(?, x'00') limit ?
+
+-- name: counts
+select type, schema_version, count(*) from events group by type, schema_version
+
+-- name: register
+-- processor, position, updated_at, fold
+insert into daicho_checkpoints (processor, position, updated_at, fold) values (?, ?, ?, ?)
+on conflict (processor) do update set fold = excluded.fold
+
+-- name: checkpoint
+-- processor
+select processor, position, token, owner, updated_at, fold from daicho_checkpoints where processor = ?
+
+-- name: checkpoints
+select processor, position, token, owner, updated_at, fold from daicho_checkpoints order by processor
+
+-- name: lease
+-- processor
+select owner, lease_until from daicho_checkpoints where processor = ?
+
+-- name: prolong
+-- lease_until, processor
+update daicho_checkpoints set lease_until = ? where processor = ?
+
+-- name: take
+-- owner, lease_until, processor
+update daicho_checkpoints set owner = ?, lease_until = ?, token = token + 1 where processor = ?
+
+-- name: renew
+-- lease_until, owner
+update daicho_checkpoints set lease_until = ? where owner = ?
+
+-- name: release
+-- owner
+update daicho_checkpoints set owner = null, lease_until = 0 where owner = ?
+
+-- name: advance
+-- new position, updated_at, processor, token, old position
+update daicho_checkpoints set position = ?, updated_at = ? where processor = ? and token = ? and position = ?
+
+-- name: advance_inline
+-- position, updated_at, processor
+update daicho_checkpoints set position = ?, updated_at = ? where processor = ?
+
+-- name: rewind
+-- position, updated_at, processor
+update daicho_checkpoints
+set position = ?, updated_at = ?, owner = null, lease_until = 0, token = token + 1 where processor = ?
+
+-- name: forget_checkpoint
+-- processor
+delete from daicho_checkpoints where processor = ?
+
+-- name: forget_letters
+-- processor
+delete from daicho_dead_letters where processor = ?
+
+-- name: park
+-- processor, key, position, event_id, type, stream, correlation_id, error, trace, attempts, parked_at
+insert into daicho_dead_letters
+(processor, key, position, event_id, type, stream, correlation_id, error, trace, attempts, parked_at, state)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'parked')
+on conflict (processor, key, position) do update set error = excluded.error, trace = excluded.trace,
+attempts = attempts + excluded.attempts, parked_at = excluded.parked_at, state = 'parked', reason = null
+
+-- name: letters
+-- processor or null, processor or null, JSON array of states, limit
+select number, processor, key, position, event_id, type, stream, correlation_id, error, trace, attempts, parked_at,
+state, reason from daicho_dead_letters
+where (? is null or processor = ?) and state in (select value from json_each(?)) order by number limit ?
+
+-- name: parked_keys
+-- processor
+select distinct key from daicho_dead_letters where processor = ? and state in ('parked', 'retry')
+
+-- name: ask_retry_all
+-- processor or null, processor or null
+update daicho_dead_letters set state = 'retry' where state = 'parked' and (? is null or processor = ?)
+
+-- name: ask_retry_key
+-- number, processor or null, processor or null
+update daicho_dead_letters set state = 'retry' where state = 'parked' and (processor, key) in (
+  select processor, key from daicho_dead_letters
+  where number = ? and (? is null or processor = ?)
+)
+
+-- name: retried
+-- number, processor or null, processor or null
+update daicho_dead_letters set state = 'retried' where number = ? and (? is null or processor = ?)
+
+-- name: failed_again
+-- error, number, processor
+update daicho_dead_letters set state = 'parked', attempts = attempts + 1, error = ? where number = ? and processor = ?
+
+-- name: skip
+-- reason, number
+update daicho_dead_letters set state = 'skipped', reason = ? where number = ? and state in ('parked', 'retry')
+
+-- name: load_snapshot
+-- stream
+select stream, version, fold, cast(state as blob) from daicho_snapshots where stream = ?
+
+-- name: save_snapshot
+-- stream, version, fold, state
+insert into daicho_snapshots values (?, ?, ?, ?)
+on conflict (stream) do update set version = excluded.version, fold = excluded.fold, state = excluded.state
+where excluded.fold <> fold or excluded.version >= version
+
+-- name: drop_snapshot
+-- stream
+delete from daicho_snapshots where stream = ?
+
+-- name: drop_snapshots
+delete from daicho_snapshots
+
+-- name: record_command
+-- command_id, name, state, key, fingerprint, stream, version, position, reason, actor, tenant, correlation_id, cause,
+-- received_at, finished_at, payload
+insert into daicho_commands (command_id, name, state, key, fingerprint, stream, version, position, reason, actor,
+tenant, correlation_id, cause, received_at, finished_at, payload)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+on conflict (command_id) do update set name = excluded.name, state = excluded.state, key = excluded.key,
+fingerprint = excluded.fingerprint, stream = excluded.stream, version = excluded.version, position = excluded.position,
+reason = excluded.reason, actor = excluded.actor, tenant = excluded.tenant, correlation_id = excluded.correlation_id,
+cause = excluded.cause, received_at = excluded.received_at, finished_at = excluded.finished_at,
+payload = excluded.payload
+
+-- name: keep_first_command
+-- as record_command
+insert into daicho_commands (command_id, name, state, key, fingerprint, stream, version, position, reason, actor,
+tenant, correlation_id, cause, received_at, finished_at, payload)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (command_id) do nothing
+
+-- name: command
+-- command_id
+select command_id, name, state, key, fingerprint, stream, version, position, reason, actor, tenant, correlation_id,
+cause, received_at, finished_at, cast(payload as blob) from daicho_commands where command_id = ?
+
+-- name: pending_commands
+-- limit
+select command_id, name, state, key, fingerprint, stream, version, position, reason, actor, tenant, correlation_id,
+cause, received_at, finished_at, cast(payload as blob) from daicho_commands
+where state = 'pending' order by received_at, number limit ?
+
+-- name: commands
+-- state or null, state or null, limit
+select command_id, name, state, key, fingerprint, stream, version, position, reason, actor, tenant, correlation_id,
+cause, received_at, finished_at, cast(payload as blob) from daicho_commands
+where (? is null or state = ?) order by received_at desc, number desc limit ?
+
+-- name: commands_of_flow
+-- correlation_id, state or null, state or null, limit
+select command_id, name, state, key, fingerprint, stream, version, position, reason, actor, tenant, correlation_id,
+cause, received_at, finished_at, cast(payload as blob) from daicho_commands
+where correlation_id = ? and (? is null or state = ?) order by received_at, number limit ?
+
+-- name: note_table
+-- name, generation
+insert into daicho_tables (name, generation) values (?, ?) on conflict do nothing
+
+-- name: table_names_like
+-- name
+select distinct name from daicho_tables where name = ?
+
+-- name: live_generation
+-- name
+select generation from daicho_tables where name = ? and live
+
+-- name: generations
+-- name
+select generation from daicho_tables where name = ? order by generation
+
+-- name: make_live
+-- generation, name
+update daicho_tables set live = generation = ? where name = ?
+
+-- name: forget_table
+-- name, generation
+delete from daicho_tables where name = ? and generation = ?
+
+-- name: columns
+-- table
+select name, type from pragma_table_info(?)

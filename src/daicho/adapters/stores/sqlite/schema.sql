@@ -1,0 +1,107 @@
+-- The whole database, version 1. Statements are separated by blank lines and run in one transaction.
+-- Times are ISO 8601 text in UTC, ids are text, JSON is text (MessagePack is a blob): `sqlite3 app.db` can read all of it.
+
+create table events (
+  position       integer primary key,                   -- assigned under the write lock: commit order, without gaps
+  stream         text    not null,
+  version        integer not null check (version > 0),
+  type           text    not null,
+  schema_version integer not null,
+  event_id       text    not null,
+  occurred_at    text    not null,
+  recorded_at    text    not null,
+  actor          text,
+  tenant         text,
+  correlation_id text    not null,
+  causation_id   text    not null,
+  tags           text,                                  -- JSON array, null for none
+  metadata       text    not null,
+  data                   not null,
+  unique (stream, version),
+  unique (event_id)
+)
+
+create index events_correlation on events (correlation_id)
+
+create trigger events_are_not_changed before update on events
+begin select raise(abort, 'events are facts: they are never changed'); end
+
+create trigger events_are_not_deleted before delete on events
+begin select raise(abort, 'events are facts: they are never deleted'); end
+
+-- One row for each tag of each tagged event: what a dynamic consistency boundary looks at.
+create table event_tags (
+  tag      text    not null,
+  position integer not null,
+  type     text    not null,
+  primary key (tag, position)
+) without rowid
+
+create table daicho_checkpoints (
+  processor   text    primary key,
+  position    integer not null,
+  token       integer not null default 0,               -- grows with every change of owner
+  owner       text,                                     -- host:pid:start:random
+  lease_until real    not null default 0,               -- seconds since 1970, by the machine's clock
+  updated_at  text    not null,
+  fold        text
+) without rowid
+
+create table daicho_dead_letters (
+  number         integer primary key autoincrement,
+  processor      text    not null,
+  key            text    not null,
+  position       integer not null,
+  event_id       text    not null,
+  type           text    not null,
+  stream         text    not null,
+  correlation_id text    not null,
+  error          text,
+  trace          text,
+  attempts       integer not null,
+  parked_at      text    not null,
+  state          text    not null,
+  reason         text,
+  unique (processor, key, position)
+)
+
+create table daicho_snapshots (
+  stream  text    primary key,
+  version integer not null,
+  fold    text    not null,
+  state           not null
+) without rowid
+
+create table daicho_commands (
+  number         integer primary key,
+  command_id     text    not null unique,
+  name           text    not null,
+  state          text    not null,
+  key            text,
+  fingerprint    text,
+  stream         text,
+  version        integer not null,
+  position       integer not null,
+  reason         text,
+  actor          text,
+  tenant         text,
+  correlation_id text,
+  cause          text,
+  received_at    text    not null,
+  finished_at    text,
+  payload
+)
+
+create index daicho_commands_pending on daicho_commands (received_at) where state = 'pending'
+
+create index daicho_commands_age on daicho_commands (received_at)
+
+create index daicho_commands_correlation on daicho_commands (correlation_id) where correlation_id is not null
+
+-- Every generation of every read model; readers of the name get the live one.
+create table daicho_tables (
+  name       text    not null collate nocase,
+  generation integer not null,
+  live       integer not null default 0,
+  primary key (name, generation)
+) without rowid

@@ -1,0 +1,140 @@
+"""Read models: one typed table for each generation, one SQL view for the live one."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from daicho.adapters.stores.sqlite.base import Part
+from daicho.adapters.stores.sqlite.checkpoints import move_checkpoint
+from daicho.adapters.stores.sqlite.driver import Connection
+from daicho.adapters.stores.sqlite.letters import park_all, went_through
+from daicho.adapters.stores.sqlite.queries import statement
+from daicho.adapters.stores.sqlite.tables import Table, table_for
+from daicho.adapters.stores.sqlite.writer import Transaction
+from daicho.core.errors import StoreFailed, TwoHandlers, WiringError
+from daicho.ports.view_store import TableSpec, ViewChange
+
+__all__ = ["SqliteViews"]
+
+_NOTE, _LIKE, _LIVE = statement("note_table"), statement("table_names_like"), statement("live_generation")
+_GENERATIONS, _MAKE_LIVE = statement("generations"), statement("make_live")
+_FORGET, _COLUMNS = statement("forget_table"), statement("columns")
+
+
+def _stored_shape(connection: Connection, table: Table) -> dict[str, str]:
+    return {name: declared.upper() for name, declared in connection.execute(_COLUMNS, (table.table_name,))}
+
+
+def _open_table(transaction: Transaction, table: Table) -> None:
+    connection = transaction.connection
+    for (other,) in connection.execute(_LIKE, (table.name,)):
+        if other != table.name:
+            raise TwoHandlers(
+                f"projections {other!r} and {table.name!r} would share a table",
+                why="SQLite does not tell names apart by case",
+                do="rename one of them",
+            )
+    stored = _stored_shape(connection, table)
+    if stored and stored != table.shape():
+        raise WiringError(
+            f"table {table.table_name} was built for other rows",
+            why=f"its columns are {stored}, not {table.shape()}",
+            do="rebuild the projection into a new generation",
+            table=table.table_name,
+        )
+    if not stored:
+        connection.execute(table.create)
+    connection.execute(_NOTE, (table.name, table.generation))
+
+
+def _switch(transaction: Transaction, table: Table) -> None:
+    connection = transaction.connection
+    if not _stored_shape(connection, table):
+        raise _no_table(table)
+    connection.execute(table.drop_view)
+    connection.execute(table.create_view)
+    connection.execute(_MAKE_LIVE, (table.generation, table.name))
+
+
+def _drop(transaction: Transaction, table: Table) -> None:
+    connection = transaction.connection
+    live = connection.execute(_LIVE, (table.name,))
+    if live and live[0][0] == table.generation:
+        connection.execute(table.drop_view)
+    connection.execute(table.drop)
+    connection.execute(_FORGET, (table.name, table.generation))
+
+
+def _commit(transaction: Transaction, table: Table, change: ViewChange) -> None:
+    if change.advance is not None:
+        move_checkpoint(transaction, change.advance)
+        park_all(transaction, change.advance.processor, change.parked)
+    went_through(transaction, None if change.advance is None else change.advance.processor, change.retried)
+    table.write(transaction.connection, change.upserts, change.deletes)
+
+
+def _no_table(table: Table) -> StoreFailed:
+    return StoreFailed(
+        f"there is no table {table.name!r} of generation {table.generation}", do="call `open_table` first"
+    )
+
+
+class SqliteViews(Part):
+    async def open_table(self, table: TableSpec) -> None:
+        compiled = table_for(table)
+        await self._write(lambda transaction: _open_table(transaction, compiled))
+
+    async def live_generation(self, name: str) -> int | None:
+        rows = self._here(lambda connection: connection.execute(_LIVE, (name,)))
+        return rows[0][0] if rows else None
+
+    async def generations(self, name: str) -> Sequence[int]:
+        return [number for (number,) in self._here(lambda connection: connection.execute(_GENERATIONS, (name,)))]
+
+    async def shape_fits(self, table: TableSpec) -> bool:
+        compiled = table_for(table)
+        stored = self._here(lambda connection: _stored_shape(connection, compiled))
+        return not stored or stored == compiled.shape()
+
+    async def switch(self, table: TableSpec) -> None:
+        compiled = table_for(table)
+        await self._write(lambda transaction: _switch(transaction, compiled))
+
+    async def drop_table(self, table: TableSpec) -> None:
+        compiled = table_for(table)
+        await self._write(lambda transaction: _drop(transaction, compiled))
+
+    async def get(self, table: TableSpec, key: str) -> Any | None:
+        compiled = table_for(table)
+        return self._here(lambda connection: compiled.get(connection, key))
+
+    async def get_many(self, table: TableSpec, keys: Sequence[str]) -> dict[str, Any]:
+        compiled = table_for(table)
+        if len(keys) <= 100:
+            return self._here(lambda connection: compiled.get_many(connection, keys))
+        return await self._aside(lambda connection: compiled.get_many(connection, keys))
+
+    async def find(
+        self,
+        table: TableSpec,
+        equals: Mapping[str, object],
+        *,
+        order_by: str | None = None,
+        descending: bool = False,
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> list[Any]:
+        compiled = table_for(table)
+        text, bound = compiled.find(equals, order_by, descending, limit, offset)
+        return await self._aside(
+            lambda connection: [compiled.row(values) for values in connection.execute(text, bound)]
+        )
+
+    async def count(self, table: TableSpec, equals: Mapping[str, object]) -> int:
+        text, bound = table_for(table).count(equals)
+        rows = await self._aside(lambda connection: connection.execute(text, bound))
+        return int(rows[0][0])
+
+    async def commit(self, change: ViewChange) -> None:
+        compiled = table_for(change.table)
+        weight = len(change.upserts) + len(change.deletes)
+        await self._write(lambda transaction: _commit(transaction, compiled, change), weight=weight)

@@ -1,0 +1,104 @@
+"""States as bytes, for snapshots. A state that does not come back equal is not frozen at all."""
+
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, get_type_hints
+from uuid import UUID
+
+import msgspec
+
+__all__ = ["Freezer"]
+
+_encode, _decode = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder().decode
+_PLAIN = (bool, int, float, str, bytes, type(None))
+
+
+class Freezer:
+    """Turns the states of one behaviour into bytes and back.
+
+    Values (structs, builtins) go by their annotations. The attributes of an aggregate go by the class's annotations
+    where there are any, and by what they hold otherwise: numbers, texts, dates, decimals, ids, lists, tuples, sets and
+    dicts of those. Anything else makes `freeze` return None, and `why_not` say why: such states are replayed in full.
+    """
+
+    def __init__(self, fresh: Any, hint: Any = None) -> None:
+        self._class = type(fresh)
+        self._is_object = hasattr(fresh, "__dict__") and not isinstance(fresh, msgspec.Struct)
+        self._hint = hint or type(fresh)
+        self._hints: dict[str, Any] = get_type_hints(self._class) if self._is_object else {}
+        self.why_not: str | None = None
+
+    def freeze(self, state: Any) -> bytes | None:
+        try:
+            data = _encode(self._fields(state)) if self._is_object else _encode(state)
+            if not self._equal(self.thaw(data), state):
+                self.why_not = f"{self._class.__name__} does not come back equal from its frozen form"
+                return None
+        except (TypeError, ValueError, msgspec.MsgspecError, RecursionError) as error:
+            self.why_not = f"{self._class.__name__} cannot be frozen: {error}"
+            return None
+        self.why_not = None
+        return data
+
+    def thaw(self, data: bytes) -> Any:
+        if not self._is_object:
+            return msgspec.msgpack.decode(data, type=self._hint)
+        state = self._class.__new__(self._class)
+        for name, value in _decode(data).items():
+            hint = self._hints.get(name)
+            state.__dict__[name] = msgspec.convert(value, hint) if hint is not None else _thawed(value)
+        return state
+
+    def _fields(self, state: Any) -> dict[str, Any]:
+        return {
+            name: msgspec.to_builtins(value, builtin_types=(bytes, datetime, date, Decimal))
+            if name in self._hints
+            else _frozen(value)
+            for name, value in vars(state).items()
+        }
+
+    def _equal(self, one: Any, other: Any) -> bool:
+        if self._is_object:
+            return bool(vars(one) == vars(other)) and all(
+                type(vars(one)[name]) is type(value) for name, value in vars(other).items()
+            )
+        return bool(one == other)
+
+
+def _frozen(value: Any) -> Any:
+    """Builtins that msgpack holds, other types as `[tag, content]`; every list is tagged, so nothing is ambiguous."""
+    kind = type(value)
+    if kind in _PLAIN:
+        return value
+    if kind in (list, tuple, set, frozenset):
+        return [kind.__name__, [_frozen(item) for item in value]]
+    if kind is dict:
+        return ["dict", [[_frozen(k), _frozen(v)] for k, v in value.items()]]
+    if kind in (Decimal, UUID):
+        return [kind.__name__, str(value)]
+    if kind in (datetime, date):
+        return [kind.__name__, value.isoformat()]
+    raise TypeError(f"it holds a {kind.__name__}; annotate that attribute in the class body")
+
+
+_THAW: dict[str, Any] = {
+    "list": list,
+    "tuple": tuple,
+    "set": set,
+    "frozenset": frozenset,
+    "Decimal": Decimal,
+    "UUID": UUID,
+    "datetime": datetime.fromisoformat,
+    "date": date.fromisoformat,
+}
+
+
+def _thawed(value: Any) -> Any:
+    if not isinstance(value, list):
+        return value
+    tag, content = value
+    if tag == "dict":
+        return {_thawed(k): _thawed(v) for k, v in content}
+    if isinstance(content, list):
+        return _THAW[tag](_thawed(item) for item in content)
+    return _THAW[tag](content)

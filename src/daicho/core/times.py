@@ -1,0 +1,23 @@
+"""Points in time as stored text: ISO 8601, UTC, microseconds, so that text order is time order."""
+
+from datetime import UTC, datetime
+
+from daicho.core.errors import InvalidMessage
+
+__all__ = ["from_text", "to_text"]
+
+from_text = datetime.fromisoformat
+
+
+def to_text(moment: datetime) -> str:
+    """`2011-12-09T12:50:00.000000+00:00`. Raises InvalidMessage for a naive datetime: it could mean any moment."""
+    if moment.tzinfo is not UTC:
+        if moment.tzinfo is None:
+            raise InvalidMessage(
+                f"{moment!r} has no time zone",
+                why="a naive time means a different moment on every machine",
+                do="write datetime(..., tzinfo=UTC), or the zone it was taken in",
+                path="occurred_at",
+            )
+        moment = moment.astimezone(UTC)
+    return moment.isoformat(timespec="microseconds")

@@ -1,0 +1,132 @@
+"""Runs the commands that were posted: durable, in order of arrival, each with an outcome that can be asked for."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+
+import msgspec
+
+from daicho.core.errors import ConcurrencyError, DaichoError, MessageError, NotRunning, Rejected, StoreError
+from daicho.core.messages import Command, Receipt
+from daicho.core.times import to_text
+from daicho.ports.checkpoint_store import CheckpointStore
+from daicho.ports.clock import Clock
+from daicho.ports.command_log import CommandLog
+from daicho.ports.command_sender import CommandSender, unpack
+from daicho.ports.event_store import CommandOutcome
+from daicho.ports.probe import Probe
+
+__all__ = ["Postman"]
+
+_log = logging.getLogger("daicho")
+_AT_ONCE = 200
+_ATTEMPTS = 5
+_POLL = 0.5
+NAME = "posted"
+
+
+class Postman:
+    """One process at a time carries out what any process posted."""
+
+    def __init__(
+        self,
+        log: CommandLog,
+        checkpoints: CheckpointStore,
+        sender: CommandSender,
+        commands: Mapping[str, type[Command]],
+        clock: Clock,
+        probe: Probe,
+        owner: str,
+    ) -> None:
+        self._log, self._checkpoints, self._send, self._commands = log, checkpoints, sender, commands
+        self._clock, self._probe, self._owner = clock, probe, owner
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._attempts: dict[str, int] = {}
+
+    async def start(self) -> None:
+        await self._checkpoints.register(NAME, position=0)
+        self._task = asyncio.create_task(self._run(), name="daicho-postman")
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+            self._task = None
+
+    def wake(self) -> None:
+        """Something was posted in this process."""
+        self._idle.clear()
+        self._wake.set()
+
+    async def idle(self) -> None:
+        """Waits until nothing that this process posted is left to do."""
+        if self._task is not None:
+            await self._idle.wait()
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._deliver()
+            except NotRunning:
+                return
+            except DaichoError:
+                _log.exception("posted commands could not be carried out; trying again")
+            self._wake.clear()
+            try:
+                await asyncio.wait_for(self._wake.wait(), _POLL)
+            except TimeoutError:
+                continue
+
+    async def _deliver(self) -> None:
+        while True:
+            pending = await self._log.pending(limit=_AT_ONCE)
+            if not pending:
+                self._idle.set()
+                return
+            if await self._checkpoints.claim(NAME, self._owner) is None:
+                return  # another process is at it
+            await asyncio.gather(*[self._carry_out(outcome) for outcome in pending])
+
+    async def _carry_out(self, outcome: CommandOutcome) -> None:
+        self._probe("post.before")
+        cls = self._commands.get(outcome.name)
+        if cls is None:
+            await self._finish(outcome, "failed", f"no part of this App handles {outcome.name}")
+            return
+        try:
+            receipt = await self._send(unpack(outcome, cls))
+        except Rejected as error:
+            await self._finish(outcome, "rejected", error.what)
+        except (MessageError, ConcurrencyError, msgspec.MsgspecError) as error:
+            await self._finish(outcome, "failed", str(error))
+        except (StoreError, NotRunning):
+            raise  # not the command's fault: it stays pending
+        except Exception as error:
+            attempts = self._attempts[outcome.command_id] = self._attempts.get(outcome.command_id, 0) + 1
+            _log.exception("posted %s %s failed (attempt %s)", outcome.name, outcome.command_id, attempts)
+            if attempts >= _ATTEMPTS:
+                await self._finish(outcome, "failed", f"{type(error).__name__}: {error}")
+            else:
+                await self._clock.sleep(0.02 * 2**attempts)
+        else:
+            if not receipt.events or receipt.duplicate:
+                await self._finish(outcome, "done", None, receipt)
+
+    async def _finish(
+        self, outcome: CommandOutcome, state: str, reason: str | None, receipt: Receipt | None = None
+    ) -> None:
+        self._attempts.pop(outcome.command_id, None)
+        await self._log.record(
+            msgspec.structs.replace(
+                outcome,
+                state=state,
+                reason=reason,
+                payload=None,
+                stream=receipt.stream if receipt else None,
+                version=receipt.version if receipt else 0,
+                position=int(receipt.position) if receipt else 0,
+                finished_at=to_text(self._clock.now()),
+            )
+        )

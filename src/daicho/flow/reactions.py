@@ -1,0 +1,255 @@
+"""Event handlers: an event becomes commands, or a side effect, once."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from daicho.core.collaborators import Supply
+from daicho.core.errors import HistoryError, MessageError, Rejected, StoreError
+from daicho.core.handlers import EventHandler
+from daicho.core.ids import derived_id
+from daicho.core.messages import Command, Context, RecordedEvent
+from daicho.core.registry import Registry
+from daicho.core.stored import StoredEvent, recorded
+from daicho.ports.checkpoint_store import Advance, Checkpoint, CheckpointStore
+from daicho.ports.clock import Clock
+from daicho.ports.command_sender import CommandSender, Envelope
+from daicho.ports.dead_letter_store import DeadLetterStore, ParkedEvent
+from daicho.ports.event_store import EventStore, Selection
+from daicho.ports.probe import Probe
+from daicho.read.feed import Page
+from daicho.read.processor import parked
+
+__all__ = ["Reaction"]
+
+_log = logging.getLogger("daicho")
+_COMMANDS_AT_ONCE = 1000
+_EFFECTS_AT_ONCE = 16
+_EFFECT_ATTEMPTS = 5
+
+
+class Reaction:
+    """Runs one event handler.
+
+    Commands carry ids that follow from the event's, so one that was handled before a crash is recognised, not
+    handled again. A refusal by the business is an answer and is noted; an error parks the event and its followers of
+    the same stream.
+    """
+
+    def __init__(
+        self,
+        part: EventHandler,
+        supply: Supply | None,
+        sender: CommandSender,
+        store: EventStore,
+        checkpoints: CheckpointStore,
+        letters: DeadLetterStore,
+        registry: Registry,
+        clock: Clock,
+        probe: Probe,
+    ) -> None:
+        self.part, self.name = part, f"reaction:{part.name}"
+        self.types = frozenset(registry.names_of(part.events))
+        self._supply, self._send = supply, sender
+        self._store, self._checkpoints, self._letters = store, checkpoints, letters
+        self._registry, self._clock, self._probe = registry, clock, probe
+        self._effect = part.has_side_effect
+        self._parked: set[str] = set()
+        self._may_repeat_to = 0
+
+    async def locate(self) -> str:
+        return self.name
+
+    async def begin(self, checkpoint: Checkpoint) -> None:
+        self._parked = await self._letters.parked_keys(self.name)
+        # whoever ran this before may have sent commands for events that the checkpoint does not cover
+        self._may_repeat_to = await self._store.head()
+
+    async def consume(self, page: Page, indexes: list[int], token: int, position: int) -> int:
+        trouble: list[ParkedEvent] = []
+        records: list[tuple[StoredEvent, RecordedEvent[Any]]] = []
+        for index in indexes:
+            stored, record = page.events[index], page.record(index)
+            if stored.stream in self._parked:
+                trouble.append(parked(stored, stored.stream, None))
+            elif isinstance(record, HistoryError):
+                self._park(trouble, stored, record)
+            else:
+                records.append((stored, record))
+        end = page.last
+        if self._effect:
+            if len(records) > _EFFECTS_AT_ONCE:
+                records, end = records[:_EFFECTS_AT_ONCE], records[_EFFECTS_AT_ONCE - 1][1].position
+                trouble = [letter for letter in trouble if letter.position <= end]
+            await self._perform(records, trouble)
+        else:
+            end = await self._command(records, trouble, end)
+            trouble = [letter for letter in trouble if letter.position <= end]
+        self._probe("reaction.after")
+        if trouble:
+            await self._letters.park(self.name, token, position, end, trouble)
+        else:
+            await self._checkpoints.advance(Advance(processor=self.name, token=token, old=position, new=end))
+        return end
+
+    def _park(self, trouble: list[ParkedEvent], stored: StoredEvent | RecordedEvent[Any], error: BaseException) -> None:
+        first = stored.stream not in self._parked
+        self._parked.add(stored.stream)
+        trouble.append(parked(stored, stored.stream, error if first else None))
+        if first:
+            _log.error("%s parked %s at position %s: %r", self.name, stored.stream, stored.position, error)
+
+    # -- commands -------------------------------------------------------------------------------------------------
+
+    async def _command(
+        self, records: Sequence[tuple[StoredEvent, RecordedEvent[Any]]], trouble: list[ParkedEvent], end: int
+    ) -> int:
+        """Sends the commands of as many events as fit one go; returns the position it came to."""
+        sending: list[tuple[RecordedEvent[Any], Envelope]] = []
+        for n, (_, record) in enumerate(records):
+            if len(sending) >= _COMMANDS_AT_ONCE:
+                end = records[n - 1][1].position
+                break
+            self._probe("reaction.before")
+            try:
+                commands = self._decided(record)
+            except Exception as error:  # noqa: BLE001 - the user's code: parked and told
+                self._park(trouble, record, error)
+                continue
+            sending.extend((record, self._envelope(record, command, i)) for i, command in enumerate(commands))
+        if sending:
+            await self._send_all(sending, trouble)
+        return end
+
+    def _decided(self, record: RecordedEvent[Any]) -> list[Command]:
+        extras = self._supply(self._context(record)) if self._supply else ()
+        commands = list(self.part.function(record.event, *extras))
+        for command in commands:
+            if not isinstance(command, self.part.commands):
+                raise TypeError(f"{self.part.name} yielded {command!r}, which its annotation does not name")
+        return commands
+
+    async def _send_all(
+        self, sending: Sequence[tuple[RecordedEvent[Any], Envelope]], trouble: list[ParkedEvent]
+    ) -> None:
+        if len(sending) == 1:
+            answers: list[Any] = [await _caught(self._send(sending[0][1]))]
+        else:
+            answers = await asyncio.gather(*[self._send(e) for _, e in sending], return_exceptions=True)
+        for (record, envelope), answer in zip(sending, answers, strict=True):
+            if not isinstance(answer, BaseException) or isinstance(answer, Rejected):
+                continue
+            if isinstance(answer, StoreError) or not isinstance(answer, Exception):
+                self._may_repeat_to = max(self._may_repeat_to, *(r.position for r, _ in sending))
+                raise answer  # the store is in trouble, not the event: the whole page is tried again
+            if not isinstance(answer, MessageError):
+                _log.error("%s: %s failed", self.name, envelope.name, exc_info=answer)
+            self._park(trouble, record, answer)
+
+    def _envelope(self, record: RecordedEvent[Any], command: Command, n: int) -> Envelope:
+        metadata = record.metadata
+        return Envelope(
+            command=command,
+            command_id=derived_id(record.event_id, f"{self.part.name}:{n}"),
+            correlation_id=record.correlation_id,
+            name=type(command).__message_name__,
+            actor=record.actor,
+            tenant=record.tenant,
+            occurred_at=record.occurred_at if metadata.get("occurred") == "given" else None,
+            cause=record.event_id,
+            handler=self.part.name,
+            hops=int(metadata.get("hops", "0")) + 1,
+            may_repeat=record.position <= self._may_repeat_to,
+            trusted=True,
+        )
+
+    def _context(self, record: RecordedEvent[Any]) -> Context:
+        return Context(
+            now=record.occurred_at,
+            command_id=derived_id(record.event_id, self.part.name),
+            correlation_id=record.correlation_id,
+            actor=record.actor,
+            tenant=record.tenant,
+            metadata=record.metadata,
+        )
+
+    # -- side effects ---------------------------------------------------------------------------------------------
+
+    async def _perform(
+        self, records: Sequence[tuple[StoredEvent, RecordedEvent[Any]]], trouble: list[ParkedEvent]
+    ) -> None:
+        """Different streams side by side, each stream in order."""
+        by_stream: dict[str, list[RecordedEvent[Any]]] = {}
+        for _, record in records:
+            by_stream.setdefault(record.stream, []).append(record)
+        await asyncio.gather(*[self._perform_stream(group, trouble) for group in by_stream.values()])
+        trouble.sort(key=lambda letter: letter.position)
+
+    async def _perform_stream(self, group: Sequence[RecordedEvent[Any]], trouble: list[ParkedEvent]) -> None:
+        for record in group:
+            if record.stream in self._parked:
+                trouble.append(parked(record, record.stream, None))
+                continue
+            error = await self._attempt(record)
+            if error is not None:
+                self._park(trouble, record, error)
+
+    async def _attempt(self, record: RecordedEvent[Any]) -> Exception | None:
+        """Runs the side effect, a few times if it raises. None if it went through."""
+        extras = self._supply(self._context(record)) if self._supply else ()
+        attempt = 0
+        while True:
+            self._probe("reaction.before")
+            try:
+                await self.part.function(record.event, *extras)
+            except Exception as error:  # noqa: BLE001 - the user's code: tried again, then parked and told
+                attempt += 1
+                if attempt >= _EFFECT_ATTEMPTS:
+                    return error
+                await self._clock.sleep(random.uniform(0.5, 1) * 0.02 * 2**attempt)  # noqa: S311 - jitter
+            else:
+                return None
+
+    # -- dead letters ---------------------------------------------------------------------------------------------
+
+    async def retry(self, token: int, position: int) -> None:
+        """Handles parked events again, stream by stream in order; stops a stream at its first failure."""
+        letters = await self._letters.letters(self.name, states=("retry",))
+        failed: dict[str, str] = {}
+        done: list[int] = []
+        for letter in letters:
+            if letter.key in failed:
+                continue
+            found = await self._store.read(Selection(event_id=letter.event_id), limit=1)
+            trouble: list[ParkedEvent] = []
+            try:
+                record = recorded(found[0], self._registry)
+                self._parked.discard(letter.key)
+                if self._effect:
+                    await self._perform([(found[0], record)], trouble)
+                else:
+                    self._may_repeat_to = max(self._may_repeat_to, record.position)
+                    await self._command([(found[0], record)], trouble, record.position)
+            except HistoryError as error:
+                trouble.append(parked(found[0], letter.key, error))
+            finally:
+                self._parked.add(letter.key)
+            if trouble:
+                failed[letter.key] = trouble[0].error or "failed again"
+            else:
+                done.append(letter.number)
+        if done:
+            await self._letters.retried(self.name, done)
+        for key, reason in failed.items():
+            numbers = [letter.number for letter in letters if letter.key == key and letter.number not in done]
+            await self._letters.retried(self.name, numbers, error=reason)
+        self._parked = await self._letters.parked_keys(self.name)
+
+
+async def _caught(answer: Any) -> Any:
+    try:
+        return await answer
+    except Exception as error:  # noqa: BLE001 - handed to the caller as a value, like gather does
+        return error

@@ -1,0 +1,1 @@
+"""The query side: subscriptions, projections, queries. Knows nothing of the command side."""

@@ -1,0 +1,128 @@
+"""The log as the processors of one process read it: each page fetched and decoded once, whoever asks."""
+
+import asyncio
+import contextlib
+from collections import OrderedDict
+from typing import Any
+
+from daicho.core.errors import HistoryError
+from daicho.core.messages import RecordedEvent
+from daicho.core.registry import Registry
+from daicho.core.stored import StoredEvent, recorded
+from daicho.ports.event_store import EventStore, Selection
+
+__all__ = ["Feed", "Page"]
+
+_PAGES_KEPT = 16
+
+
+class Page:
+    """Consecutive events of the log, decoded on demand and only once."""
+
+    __slots__ = ("_by_type", "_decoded", "_registry", "after", "events", "last")
+
+    def __init__(self, after: int, events: list[StoredEvent], registry: Registry) -> None:
+        self.after, self.events, self._registry = after, events, registry
+        self.last = events[-1].position if events else after
+        self._decoded: list[RecordedEvent[Any] | HistoryError | None] = [None] * len(events)
+        self._by_type: dict[str, list[int]] = {}
+        for index, event in enumerate(events):
+            self._by_type.setdefault(event.type, []).append(index)
+
+    def of_types(self, types: frozenset[str]) -> list[int]:
+        """Indexes of the events of these types, in order."""
+        found = [indexes for name, indexes in self._by_type.items() if name in types]
+        if len(found) == 1:
+            return found[0]
+        return sorted(index for indexes in found for index in indexes)
+
+    def record(self, index: int) -> RecordedEvent[Any] | HistoryError:
+        """The event, or why it cannot be read."""
+        record = self._decoded[index]
+        if record is None:
+            try:
+                record = recorded(self.events[index], self._registry)
+            except HistoryError as error:
+                record = error
+            self._decoded[index] = record
+        return record
+
+
+class Feed:
+    """Pages of the log, and a signal when it grows. One tracker a process asks the store; all processors share it."""
+
+    def __init__(self, store: EventStore, registry: Registry, *, page_size: int = 500) -> None:
+        self._store, self._registry, self._page_size = store, registry, page_size
+        self._pages: OrderedDict[int, Page] = OrderedDict()
+        self._fetching: dict[int, asyncio.Future[Page]] = {}
+        self.head = 0
+        self._moved = asyncio.Event()
+        self._tracker: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self.head = await self._store.head()
+        self._tracker = asyncio.create_task(self._track(), name="daicho-head")
+
+    async def stop(self) -> None:
+        if self._tracker is not None:
+            self._tracker.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._tracker
+            self._tracker = None
+
+    async def _track(self) -> None:
+        while True:
+            self.head = await self._store.wait(self.head)
+            self._moved.set()
+            self._moved = asyncio.Event()
+
+    def nudge(self) -> None:
+        """Lets everybody who waits look again."""
+        self._moved.set()
+        self._moved = asyncio.Event()
+
+    async def grown(self, after: int, timeout: float | None = None) -> bool:
+        """Waits until the log is longer than `after`. False if `timeout` seconds passed first.
+
+        Raises what the store raised, if it cannot be watched any more.
+        """
+        while self.head <= after:
+            tracker, moved = self._tracker, self._moved
+            if tracker is None or tracker.done():
+                if tracker is not None and not tracker.cancelled() and (error := tracker.exception()):
+                    self._tracker = asyncio.create_task(self._track(), name="daicho-head")
+                    raise error
+                return False
+            try:
+                await asyncio.wait_for(moved.wait(), timeout)
+            except TimeoutError:
+                return False
+            if self.head <= after and timeout is not None:
+                return False  # nudged
+        return True
+
+    async def page(self, after: int) -> Page:
+        """The events behind `after`, as many as one page holds; empty at the head."""
+        page = self._pages.get(after)
+        if page is not None:
+            self._pages.move_to_end(after)
+            return page
+        if fetching := self._fetching.get(after):
+            return await asyncio.shield(fetching)
+        future: asyncio.Future[Page] = asyncio.get_running_loop().create_future()
+        self._fetching[after] = future
+        try:
+            events = await self._store.read(Selection(after=after), limit=self._page_size)
+        except BaseException as error:
+            future.set_exception(error if isinstance(error, Exception) else RuntimeError("reading was cancelled"))
+            future.exception()
+            raise
+        finally:
+            del self._fetching[after]
+        page = Page(after, events, self._registry)
+        if events:
+            self._pages[after] = page
+            if len(self._pages) > _PAGES_KEPT:
+                self._pages.popitem(last=False)
+        future.set_result(page)
+        return page

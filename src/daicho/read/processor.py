@@ -1,0 +1,162 @@
+"""The runner of one durable reader: claims it, feeds it pages, keeps it going.
+
+waiting ──claim──> catching up ──head──> live
+   ^                    │                 │
+   └── lease lost ──────┴── store fails: failing, back off, claim again
+"""
+
+import asyncio
+import logging
+import random
+import traceback
+from typing import Any, Protocol
+
+from daicho.core.errors import LostLease, StoreClosed, StoreError
+from daicho.core.messages import RecordedEvent
+from daicho.ports.checkpoint_store import Advance, Checkpoint, CheckpointStore
+from daicho.ports.dead_letter_store import ParkedEvent
+from daicho.ports.event_store import StoredEvent
+from daicho.read.feed import Feed, Page
+from daicho.read.progress import Progress
+
+__all__ = ["Consumer", "Processor", "parked"]
+
+_log = logging.getLogger("daicho")
+_IDLE = 0.05
+"""Seconds of quiet after which a checkpoint that only moved over uninteresting events is written down."""
+
+
+class Consumer(Protocol):
+    """What a processor runs."""
+
+    types: frozenset[str]
+
+    async def locate(self) -> str:
+        """The name of the checkpoint to run under; it changes when another build of a view goes live."""
+        ...
+
+    async def begin(self, checkpoint: Checkpoint) -> None:
+        """The lease is ours: forget what was remembered from before."""
+        ...
+
+    async def consume(self, page: Page, indexes: list[int], token: int, position: int) -> int:
+        """Deals with the events of `page` at `indexes`, moves the stored checkpoint from `position` to the page's end
+        (or as far as it came), all durably, and returns where it stands."""
+        ...
+
+    async def retry(self, token: int, position: int) -> None:
+        """Tries the dead letters that somebody asked to retry."""
+        ...
+
+
+class Processor:
+    """Runs a consumer for as long as the App lives."""
+
+    def __init__(
+        self, name: str, consumer: Consumer, feed: Feed, checkpoints: CheckpointStore, progress: Progress, owner: str
+    ) -> None:
+        self.name, self.consumer = name, consumer
+        self._feed, self._checkpoints, self._progress, self._owner = feed, checkpoints, progress, owner
+        self.state, self.error = "waiting", ""
+        self.retry_asked = False
+        self._stored = 0
+        self._token = 0
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name=f"daicho-{self.name}")
+
+    def nudge(self) -> None:
+        """Wakes it although the log has not grown."""
+        self._feed.nudge()
+
+    async def stop(self) -> None:
+        """Ends after the page in hand, with the checkpoint written."""
+        if self._task is None:
+            return
+        self._task.cancel()
+        await asyncio.wait([self._task])
+        self._task = None
+        position = self._progress.position(self.name)
+        if position is not None and position > self._stored:
+            try:
+                await self._advance(position)
+            except StoreError as error:
+                _log.warning("%s could not note position %s on leaving: %s", self.name, position, error)
+            except LostLease:
+                pass  # the new owner knows better
+        self._progress.disown(self.name)
+        self.state = "stopped"
+
+    async def _run(self) -> None:
+        failures = 0
+        while True:
+            try:
+                self.name = await self.consumer.locate()
+                checkpoint = await self._checkpoints.claim(self.name, self._owner)
+                if checkpoint is None:
+                    self.state = "waiting"
+                    await asyncio.sleep(0.25)
+                    continue
+                self._stored, self._token = checkpoint.position, checkpoint.token
+                await self.consumer.begin(checkpoint)
+                self._progress.note(self.name, checkpoint.position)
+                self.state, self.error = "catching up", ""
+                await self._work(checkpoint.position)
+            except LostLease:
+                self._progress.disown(self.name)
+                self.state = "waiting"
+            except StoreClosed:
+                return
+            except Exception as error:  # noqa: BLE001 - kept, shown, and tried again: a processor never dies silently
+                self._progress.disown(self.name)
+                failures = failures + 1 if self.state == "failing" else 1
+                self.state, self.error = "failing", f"{type(error).__name__}: {error}"
+                _log.exception("%s failed and will try again", self.name)
+                await asyncio.sleep(random.uniform(0.5, 1) * min(5.0, 0.05 * 2**failures))  # noqa: S311
+
+    async def _work(self, position: int) -> None:
+        feed, consumer, types = self._feed, self.consumer, self.consumer.types
+        while True:
+            if self.retry_asked:
+                self.retry_asked = False
+                await consumer.retry(self._token, self._stored)
+            if feed.head <= position:
+                self.state = "live"
+                if not await feed.grown(position, _IDLE if self._stored < position else 0.25):
+                    if self._stored < position:
+                        await self._advance(position)
+                    continue
+            page = await feed.page(position)
+            if not page.events:
+                continue
+            indexes = page.of_types(types)
+            if indexes:
+                position = await consumer.consume(page, indexes, self._token, self._stored)
+                self._stored = position
+            else:
+                position = page.last
+            self._progress.note(self.name, position)
+            if position - self._stored > 50_000:
+                await self._advance(position)
+
+    async def _advance(self, position: int) -> None:
+        await self._checkpoints.advance(Advance(processor=self.name, token=self._token, old=self._stored, new=position))
+        self._stored = position
+
+
+def parked(
+    stored: StoredEvent | RecordedEvent[Any], key: str, error: BaseException | None, attempts: int = 1
+) -> ParkedEvent:
+    """The event as a dead letter: with its error, or as a follower."""
+    return ParkedEvent(
+        key=key,
+        position=stored.position,
+        event_id=stored.event_id,
+        type=stored.type,
+        stream=stored.stream,
+        correlation_id=stored.correlation_id,
+        error=None if error is None else f"{type(error).__name__}: {error}",
+        trace=None if error is None else "".join(traceback.format_exception(error)),
+        attempts=attempts,
+    )

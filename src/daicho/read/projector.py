@@ -1,0 +1,223 @@
+"""Runs a projection: folds a page of events in memory, writes rows and checkpoint together."""
+
+import logging
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+
+from daicho.core.errors import HistoryError
+from daicho.core.messages import RecordedEvent, Row
+from daicho.core.projection import Fold
+from daicho.core.registry import Registry
+from daicho.core.stored import StoredEvent, recorded
+from daicho.ports.checkpoint_store import Advance, Checkpoint
+from daicho.ports.dead_letter_store import DeadLetter, DeadLetterStore, ParkedEvent
+from daicho.ports.event_store import EventStore, InlineTransaction, Selection
+from daicho.ports.probe import Probe
+from daicho.ports.view_store import TableSpec, ViewChange, ViewStore
+from daicho.read.feed import Page
+from daicho.read.processor import parked
+
+__all__ = ["Inline", "Projector", "processor_name"]
+
+_log = logging.getLogger("daicho")
+_ROWS_KEPT = 50_000
+
+
+def processor_name(table: TableSpec) -> str:
+    """Each build of a view has a checkpoint of its own."""
+    return f"projection:{table.name}@{table.generation}"
+
+
+class Projector:
+    """One build of one projection.
+
+    A page of events is one transaction: the rows it changed, the checkpoint, and what had to be parked. An event that
+    the fold raises on is parked with everything after it of the same key; all other keys go on.
+    """
+
+    def __init__(
+        self,
+        fold: Fold[Any],
+        table: TableSpec,
+        views: ViewStore,
+        letters: DeadLetterStore,
+        store: EventStore,
+        registry: Registry,
+        probe: Probe,
+    ) -> None:
+        self.fold, self.table = fold, table
+        self._views, self._letters, self._store, self._registry, self._probe = views, letters, store, registry, probe
+        self.name = processor_name(table)
+        self.complete_at = 0
+        self.follows_live = True
+        self.types = frozenset(registry.names_of(fold.events))
+        self._rows: OrderedDict[str, Row | None] = OrderedDict()
+        self._parked: set[str] = set()
+
+    async def locate(self) -> str:
+        """Moves to the build that readers see, which another process may have switched."""
+        live = await self._views.live_generation(self.table.name)
+        if self.follows_live and live is not None and live != self.table.generation:
+            self.table = TableSpec(self.table.name, live, self.table.row_type)
+            self.name = processor_name(self.table)
+        return self.name
+
+    async def begin(self, checkpoint: Checkpoint) -> None:
+        self._rows.clear()
+        self._parked = await self._letters.parked_keys(self.name)
+
+    async def consume(self, page: Page, indexes: list[int], token: int, position: int) -> int:
+        work: list[tuple[StoredEvent, RecordedEvent[Any], tuple[str, ...]]] = []
+        trouble: list[ParkedEvent] = []
+        fold = self.fold
+        for index in indexes:
+            stored, record = page.events[index], page.record(index)
+            if isinstance(record, HistoryError):
+                self._park(trouble, stored, stored.stream, record)
+                continue
+            try:
+                keys = fold.keys(record.event, record)
+            except Exception as error:  # noqa: BLE001 - the user's code: parked and told
+                self._park(trouble, stored, stored.stream, error)
+                continue
+            work.append((stored, record, keys))
+        if fold.part.inline:
+            self._rows.clear()  # appends of this and other processes change rows beside us
+        await self._fetch({key for _, _, keys in work for key in keys})
+        rows, changed = self._rows, dict[str, Row | None]()
+        for stored, record, keys in work:
+            for key in keys:
+                if key in self._parked:
+                    trouble.append(parked(stored, key, None))
+                    continue
+                try:
+                    row = fold.step(rows[key], record.event, key, record)
+                except Exception as error:  # noqa: BLE001 - the user's code: parked and told
+                    self._park(trouble, stored, key, error)
+                    continue
+                rows[key] = changed[key] = row
+        self._probe("projection.before")
+        try:
+            await self._write(changed, Advance(processor=self.name, token=token, old=position, new=page.last), trouble)
+        except BaseException:
+            self._rows.clear()
+            raise
+        self._probe("projection.after")
+        while len(rows) > _ROWS_KEPT:
+            rows.popitem(last=False)
+        return page.last
+
+    def _park(self, trouble: list[ParkedEvent], stored: StoredEvent, key: str, error: BaseException) -> None:
+        first = key not in self._parked
+        self._parked.add(key)
+        trouble.append(parked(stored, key, error if first else None))
+        if first:
+            _log.error("%s parked key %r at position %s: %r", self.name, key, stored.position, error)
+
+    async def _fetch(self, keys: set[str]) -> None:
+        rows = self._rows
+        missing = [key for key in keys if key not in rows]
+        for key in keys:
+            if key in rows:
+                rows.move_to_end(key)
+        if missing:
+            found = await self._views.get_many(self.table, missing)
+            for key in missing:
+                rows[key] = found.get(key)
+
+    async def _write(
+        self,
+        changed: dict[str, Row | None],
+        advance: Advance | None,
+        trouble: Sequence[ParkedEvent],
+        retried: Sequence[int] = (),
+    ) -> None:
+        await self._views.commit(
+            ViewChange(
+                table=self.table,
+                upserts={key: row for key, row in changed.items() if row is not None},
+                deletes=[key for key, row in changed.items() if row is None],
+                advance=advance,
+                parked=trouble,
+                retried=retried,
+            )
+        )
+
+    async def retry(self, token: int, position: int) -> None:
+        """Runs the letters of each key in order on the row as it is; stops a key at its first failure."""
+        letters = await self._letters.letters(self.name, states=("retry",))
+        by_key: dict[str, list[DeadLetter]] = {}
+        for letter in letters:
+            by_key.setdefault(letter.key, []).append(letter)
+        for key, group in by_key.items():
+            await self._retry_key(key, group, Advance(processor=self.name, token=token, old=position, new=position))
+        self._parked = await self._letters.parked_keys(self.name)
+
+    async def _retry_key(self, key: str, letters: list[DeadLetter], fence: Advance) -> None:
+        row = (await self._views.get_many(self.table, [key])).get(key)
+        done: list[int] = []
+        changed: dict[str, Row | None] = {}
+        failure: str | None = None
+        for letter in letters:
+            try:
+                record = await self._reread(letter)
+                for each in self.fold.keys(record.event, record):
+                    if each == key or letter.key == record.stream:
+                        at = row if each == key else changed.get(each) or await self._views.get(self.table, each)
+                        folded = self.fold.step(at, record.event, each, record)
+                        changed[each] = folded
+                        if each == key:
+                            row = folded
+            except Exception as error:  # noqa: BLE001 - the user's code: stays parked and is told
+                failure = f"{type(error).__name__}: {error}"
+                break
+            done.append(letter.number)
+        if done:
+            await self._write(changed, fence, (), done)
+            self._rows.clear()
+        if failure is not None:
+            await self._letters.retried(self.name, [x.number for x in letters if x.number not in done], error=failure)
+
+    async def _reread(self, letter: DeadLetter) -> RecordedEvent[Any]:
+        found = await self._store.read(Selection(event_id=letter.event_id), limit=1)
+        return recorded(found[0], self._registry)
+
+
+class Inline:
+    """Runs projections inside the transaction of the append itself.
+
+    It takes part only where it is up to date to the very event before; otherwise the projector, which runs beside it
+    like any other, catches up first. So an inline view is never ahead of a gap and never needs a special rebuild.
+    """
+
+    def __init__(self, projectors: Sequence[Projector], registry: Registry) -> None:
+        self._projectors, self._registry = projectors, registry
+
+    def __call__(self, transaction: InlineTransaction, events: Sequence[StoredEvent]) -> None:
+        if not events:
+            return
+        first, last = events[0].position, events[-1].position
+        records: list[RecordedEvent[Any]] | None = None
+        for projector in self._projectors:
+            if transaction.checkpoint(projector.name) != first - 1:
+                continue
+            if any(event.type in projector.types for event in events):
+                records = records or [recorded(event, self._registry) for event in events]
+                self._fold(transaction, projector, records)
+            transaction.advance(projector.name, last)
+
+    @staticmethod
+    def _fold(transaction: InlineTransaction, projector: Projector, records: Sequence[RecordedEvent[Any]]) -> None:
+        fold, table = projector.fold, projector.table
+        mine = [(record, fold.keys(record.event, record)) for record in records if record.type in projector.types]
+        rows: dict[str, Any] = dict(transaction.rows(table, sorted({key for _, keys in mine for key in keys})))
+        changed: dict[str, Any] = {}
+        for record, keys in mine:
+            for key in keys:
+                rows[key] = changed[key] = fold.step(rows.get(key), record.event, key, record)
+        transaction.write(
+            table,
+            {key: row for key, row in changed.items() if row is not None},
+            [key for key, row in changed.items() if row is None],
+        )

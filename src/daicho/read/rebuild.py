@@ -1,0 +1,82 @@
+"""A view built again from the beginning, beside the one that readers see."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+
+from daicho.core.projection import Fold
+from daicho.core.registry import Registry
+from daicho.ports.event_store import Selection
+from daicho.ports.probe import silent
+from daicho.ports.storage import Storage
+from daicho.ports.view_store import TableSpec
+from daicho.read.feed import Page
+from daicho.read.projector import Projector, processor_name
+
+__all__ = ["RebuildStep", "rebuild"]
+
+_PAGE = 5000
+
+
+class RebuildStep(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a rebuild has come."""
+
+    position: int
+    head: int
+    events: int
+    """Events folded so far."""
+    generation: int
+    switched: bool = False
+
+
+async def rebuild(fold: Fold[Any], storage: Storage, registry: Registry, owner: str) -> AsyncIterator[RebuildStep]:
+    """Builds the next generation of a view and switches readers to it once it has caught up.
+
+    The old one stays live, and is kept, until the switch, which is one transaction. Interrupted, it can be run again:
+    it goes on where it was. Reactions are not run.
+    """
+    name = fold.name
+    live = await storage.live_generation(name) or 0
+    built = [g for g in await storage.generations(name) if g > live]
+    table = TableSpec(name, built[-1] if built else live + 1, fold.part.row_type)
+    if built and not await storage.shape_fits(table):
+        await storage.drop_table(table)
+    projector = Projector(fold, table, storage, storage, storage, registry, silent)
+    await storage.open_table(table)
+    checkpoint = await storage.register(projector.name, position=0, fold=fold.code)
+    if checkpoint.fold != fold.code and checkpoint.position:
+        await storage.drop_table(table)
+        await storage.open_table(table)
+        await storage.rewind(projector.name, 0)
+    claimed = await storage.claim(projector.name, owner)
+    while claimed is None:
+        await asyncio.sleep(0.1)
+        claimed = await storage.claim(projector.name, owner)
+    await projector.begin(claimed)
+    position, folded = claimed.position, 0
+    types = tuple(sorted(projector.types))
+    while True:
+        head = await storage.head()
+        events = await storage.read(Selection(after=position, up_to=head, types=types), limit=_PAGE)
+        if not events:
+            if position < head:
+                page = Page(position, [], registry)
+                page.last = head
+                position = await projector.consume(page, [], claimed.token, position)
+            if await storage.head() == head:
+                break
+            continue
+        page = Page(position, events, registry)
+        position = await projector.consume(page, list(range(len(events))), claimed.token, position)
+        folded += len(events)
+        yield RebuildStep(position=position, head=head, events=folded, generation=table.generation)
+    await storage.switch(table)
+    if live:
+        # whoever runs the old build loses its lease and moves over; the old rows stay until the next rebuild
+        await storage.forget(processor_name(TableSpec(name, live, fold.part.row_type)))
+    for old in await storage.generations(name):
+        if old < live:
+            await storage.drop_table(TableSpec(name, old, fold.part.row_type))
+    yield RebuildStep(position=position, head=position, events=folded, generation=table.generation, switched=True)

@@ -1,0 +1,272 @@
+"""The App for synchronous code: the same calls, carried out by an event loop in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+
+from daicho.core.aggregate import Aggregate
+from daicho.core.conditions import Expected
+from daicho.core.decider import Decider
+from daicho.core.errors import NotRunning
+from daicho.core.messages import Command, Query, Receipt, RecordedEvent, Row
+from daicho.core.projection import Crud, Table
+from daicho.ports.event_store import CommandOutcome
+from daicho.read.crud import CrudTable
+from daicho.read.history import Trace
+from daicho.read.progress import Lag
+from daicho.read.queries import View
+
+if TYPE_CHECKING:
+    from daicho.app import App
+
+__all__ = ["SyncApp"]
+
+T = TypeVar("T")
+A = TypeVar("A", bound=Aggregate)
+S = TypeVar("S")
+R = TypeVar("R")
+RowT = TypeVar("RowT", bound=Row)
+
+
+class SyncApp:
+    """What `app.sync()` gives. Every method does what the method of that name of App does, and blocks meanwhile.
+
+    May be called from any number of threads at once: they share one loop, and so one group commit.
+    """
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> SyncApp:
+        loop = self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._serve, args=(loop,), name="daicho-sync", daemon=True)
+        self._thread.start()
+        try:
+            self._run(self._app.start())
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._run(self._app.stop())
+        finally:
+            self._end()
+
+    @staticmethod
+    def _serve(loop: asyncio.AbstractEventLoop) -> None:
+        asyncio.set_event_loop(loop)
+        loop.run_forever()
+
+    def _end(self) -> None:
+        loop, thread = self._loop, self._thread
+        self._loop = self._thread = None
+        if loop is not None and thread is not None:
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            loop.close()
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        if self._loop is None:
+            work.close()
+            raise NotRunning("this App is not running", do="use it inside `with app.sync() as shop:`")
+        if threading.current_thread() is self._thread:
+            work.close()
+            raise NotRunning("called from inside the App's own loop", do="use the async App there")
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def _iterate(self, items: AsyncIterator[T]) -> Iterator[T]:
+        async def some() -> list[T]:
+            found: list[T] = []
+            async for item in items:
+                found.append(item)
+                if len(found) == 500:
+                    break
+            return found
+
+        while batch := self._run(some()):
+            yield from batch
+
+    def send(
+        self,
+        command: Command,
+        *,
+        actor: str | None = None,
+        tenant: str | None = None,
+        key: str | None = None,
+        expected: Expected | None = None,
+        occurred_at: datetime | None = None,
+        metadata: Mapping[str, str] | None = None,
+        command_id: str | None = None,
+        correlation_id: str | None = None,
+    ) -> Receipt:
+        """Handles a command and returns when its events are durable. See App.send."""
+        return self._run(
+            self._app.send(
+                command,
+                actor=actor,
+                tenant=tenant,
+                key=key,
+                expected=expected,
+                occurred_at=occurred_at,
+                metadata=metadata,
+                command_id=command_id,
+                correlation_id=correlation_id,
+            )
+        )
+
+    def post(
+        self,
+        command: Command,
+        *,
+        actor: str | None = None,
+        tenant: str | None = None,
+        key: str | None = None,
+        expected: int | None = None,
+        occurred_at: datetime | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> str:
+        """Makes the command durable and returns its id. See App.post."""
+        return self._run(
+            self._app.post(
+                command,
+                actor=actor,
+                tenant=tenant,
+                key=key,
+                expected=expected,
+                occurred_at=occurred_at,
+                metadata=metadata,
+            )
+        )
+
+    def status(self, command_id: str) -> CommandOutcome | None:
+        return self._run(self._app.status(command_id))
+
+    def ask(self, query: Query[R], *, after: Receipt | int | None = None, within: float = 5.0) -> R:
+        return self._run(self._app.ask(query, after=after, within=within))
+
+    @overload
+    def load(self, part: type[A], identity: str, *, at: int | datetime | None = None) -> A: ...
+    @overload
+    def load(self, part: Decider[Any, S, Any], identity: str, *, at: int | datetime | None = None) -> S: ...
+    def load(self, part: Any, identity: str, *, at: int | datetime | None = None) -> Any:
+        return self._run(self._app.load(part, identity, at=at))
+
+    def events(
+        self,
+        *,
+        stream: str | None = None,
+        category: str | None = None,
+        correlation: str | None = None,
+        actor: str | None = None,
+        tenant: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        after: int = 0,
+        newest_first: bool = False,
+        limit: int | None = None,
+    ) -> Iterator[RecordedEvent[Any]]:
+        """The audit log. See App.events."""
+        return self._iterate(
+            self._app.events(
+                stream=stream,
+                category=category,
+                correlation=correlation,
+                actor=actor,
+                tenant=tenant,
+                since=since,
+                until=until,
+                after=after,
+                newest_first=newest_first,
+                limit=limit,
+            )
+        )
+
+    def trace(self, reference: str | Receipt) -> Trace | None:
+        return self._run(self._app.trace(reference))
+
+    def settled(self, receipt: Receipt, *, within: float = 30.0) -> None:
+        self._run(self._app.settled(receipt, within=within))
+
+    def settle(self, *, within: float = 30.0) -> None:
+        self._run(self._app.settle(within=within))
+
+    def lag(self) -> list[Lag]:
+        return self._run(self._app.lag())
+
+    def crud(self, part: Crud[RowT]) -> SyncCrud[RowT]:
+        return SyncCrud(self, self._app.crud(part))
+
+    @property
+    def views(self) -> SyncViews:
+        return SyncViews(self, self._app)
+
+
+class SyncCrud(Generic[RowT]):
+    """A Crud table for synchronous code."""
+
+    def __init__(self, app: SyncApp, table: CrudTable[RowT]) -> None:
+        self._run, self._table = app._run, table  # pyright: ignore[reportPrivateUsage]
+
+    def put(self, *rows: RowT) -> None:
+        self._run(self._table.put(*rows))
+
+    def delete(self, *keys: str) -> None:
+        self._run(self._table.delete(*keys))
+
+    def get(self, key: str) -> RowT | None:
+        return self._run(self._table.get(key))
+
+    def find(
+        self, *, order_by: str | None = None, descending: bool = False, limit: int | None = None, **equals: object
+    ) -> list[RowT]:
+        return self._run(self._table.find(order_by=order_by, descending=descending, limit=limit, **equals))
+
+
+class SyncViews:
+    """All views for synchronous code."""
+
+    def __init__(self, sync: SyncApp, app: App) -> None:
+        self._sync, self._app = sync, app
+
+    def __getitem__(self, table: Table[RowT]) -> SyncView[RowT]:
+        return SyncView(self._sync, self._app.views[table])
+
+
+class SyncView(Generic[RowT]):
+    """One view for synchronous code."""
+
+    def __init__(self, sync: SyncApp, view: View[RowT]) -> None:
+        self._run, self._view = sync._run, view  # pyright: ignore[reportPrivateUsage]
+
+    def get(self, key: str) -> RowT | None:
+        return self._run(self._view.get(key))
+
+    def get_many(self, keys: Sequence[str]) -> dict[str, RowT]:
+        return self._run(self._view.get_many(keys))
+
+    def find(
+        self,
+        *,
+        order_by: str | None = None,
+        descending: bool = False,
+        limit: int | None = None,
+        offset: int = 0,
+        **equals: object,
+    ) -> list[RowT]:
+        return self._run(
+            self._view.find(order_by=order_by, descending=descending, limit=limit, offset=offset, **equals)
+        )
+
+    def count(self, **equals: object) -> int:
+        return self._run(self._view.count(**equals))

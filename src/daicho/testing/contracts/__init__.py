@@ -1,0 +1,32 @@
+"""What every storage adapter must do, as tests that anyone can run on theirs.
+
+    class TestMyStorage(StorageContract):
+        capabilities = Capabilities(durable=True, cross_process=False)
+
+        def make(self, tmp_path, now):
+            return MyStorage(f"my:///{tmp_path}/db", now=now)
+
+That is all: the plugin that comes with Daicho runs the coroutines. Derive from a single port's contract to be held
+to that port alone.
+"""
+
+from daicho.testing.contracts.base import Capabilities, Contract
+from daicho.testing.contracts.checkpoint_store import CheckpointStoreContract
+from daicho.testing.contracts.command_log import CommandLogContract
+from daicho.testing.contracts.dead_letter_store import DeadLetterStoreContract
+from daicho.testing.contracts.event_store import EventStoreContract
+from daicho.testing.contracts.snapshot_store import SnapshotStoreContract
+from daicho.testing.contracts.storage import StorageContract
+from daicho.testing.contracts.view_store import ViewStoreContract
+
+__all__ = [
+    "Capabilities",
+    "CheckpointStoreContract",
+    "CommandLogContract",
+    "Contract",
+    "DeadLetterStoreContract",
+    "EventStoreContract",
+    "SnapshotStoreContract",
+    "StorageContract",
+    "ViewStoreContract",
+]

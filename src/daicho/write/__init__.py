@@ -1,0 +1,1 @@
+"""The command side: gateway, pipeline, load-decide-append. Knows nothing of the read side."""

@@ -1,0 +1,317 @@
+"""Load, decide, append: what handling a command comes down to."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from daicho.core.behaviour import Behaviour
+from daicho.core.codec import encoder_for
+from daicho.core.collaborators import Supply
+from daicho.core.conditions import AppendCondition, holds
+from daicho.core.errors import ConcurrencyError, Rejected, UnknownMessage, WiringError
+from daicho.core.ids import event_id
+from daicho.core.messages import Command, Context, Event, Receipt
+from daicho.core.registry import Registry
+from daicho.core.streams import Position
+from daicho.core.times import to_text
+from daicho.ports.clock import Clock
+from daicho.ports.command_log import CommandLog
+from daicho.ports.command_sender import Envelope
+from daicho.ports.event_store import (
+    Appended,
+    AppendRequest,
+    CommandOutcome,
+    EventStore,
+    InlineTransaction,
+    NewEvent,
+    Selection,
+    StoredEvent,
+    StreamWrite,
+)
+from daicho.ports.probe import Probe
+from daicho.write.appending import Appender
+from daicho.write.middleware.idempotency import fingerprint_of
+from daicho.write.repository import Held, Repository
+
+__all__ = ["Execution", "Inline"]
+
+Inline: TypeAlias = Callable[[InlineTransaction, Sequence[StoredEvent]], None]
+_encode_metadata = encoder_for("json")
+
+
+class Execution:
+    """The innermost handler of the pipeline.
+
+    Between looking at a state and putting its append into the queue nothing is awaited, so commands of one stream are
+    decided one after another, each on top of the last, without waiting for the disk in between.
+    """
+
+    def __init__(
+        self,
+        behaviours: Mapping[type[Command], Behaviour],
+        supplies: Mapping[type[Command], Supply],
+        repository: Repository,
+        appender: Appender,
+        store: EventStore,
+        log: CommandLog,
+        registry: Registry,
+        clock: Clock,
+        probe: Probe,
+        inline: Inline | None,
+    ) -> None:
+        self._behaviours, self._supplies = behaviours, supplies
+        self._repository, self._appender, self._store, self._log = repository, appender, store, log
+        self._registry, self._clock, self._probe, self._inline = registry, clock, probe, inline
+        self._metadata: dict[tuple[str, int], bytes] = {}
+
+    async def __call__(self, envelope: Envelope) -> Receipt:
+        behaviour = self._behaviours.get(type(envelope.command))
+        if behaviour is None:
+            raise UnknownMessage(
+                f"no part of this App handles {envelope.name}", do="give App the decider or aggregate that does"
+            )
+        if behaviour.boundary is not None:
+            return await self._within_boundary(envelope, behaviour)
+        return await self._in_stream(envelope, behaviour)
+
+    # -- one stream -----------------------------------------------------------------------------------------------
+
+    async def _in_stream(self, envelope: Envelope, behaviour: Behaviour) -> Receipt:
+        stream = behaviour.stream_of(envelope.command)
+        repository = self._repository
+        held = repository.held(stream)
+        fresh = held is None
+        while True:
+            if held is None:
+                held = await repository.fetch(behaviour, stream)
+            events: list[Event] = []
+            if envelope.expected is not None and not holds(envelope.expected, held.version):
+                if not fresh:
+                    held, fresh = await self._refreshed(stream, held), True
+                    continue
+                raise ConcurrencyError(
+                    f"{stream} is at version {held.version}, not {envelope.expected}",
+                    expected=envelope.expected,
+                    actual=held.version,
+                )
+            base = held.version
+            try:
+                state = behaviour.decide(held.state, envelope.command, self._extras(envelope), events)
+            except BaseException as error:
+                if events and behaviour.in_place:
+                    repository.evict(stream, held)  # it applied events that will never be recorded
+                if not isinstance(error, Rejected):
+                    raise
+                if await self._stands(stream, held, base, fresh):
+                    await self._remember_refusal(envelope, error)
+                    raise
+            else:
+                if events:
+                    break
+                if await self._stands(stream, held, base, fresh):
+                    return await self._without_events(envelope, stream, held)
+            repository.evict(stream, held)
+            held, fresh = None, True
+        try:
+            writes = self._encoded(envelope, stream, behaviour, events, base)
+        except BaseException:
+            repository.evict(stream, held)
+            raise
+        self._probe("append.before")
+        held.state, held.version = state, base + len(events)
+        snapshot = repository.snapshot_if_due(stream, held)
+        request = AppendRequest(writes=(writes,), outcome=self._outcome(envelope, "done"), inline=self._inline)
+        held.pending = appending = self._appender.submit(request)
+        try:
+            appended = await appending
+        except BaseException:
+            # refused, failed, or given up waiting for: in each case the store knows better than this state
+            repository.evict(stream, held)
+            raise
+        self._probe("append.after")
+        held.position = appended.positions[-1]
+        if appended.duplicate:
+            repository.evict(stream, held)
+        elif snapshot is not None:
+            await repository.save(snapshot)
+        return self._receipt(envelope, stream, appended, events)
+
+    async def _stands(self, stream: str, held: Held, base: int, fresh: bool) -> bool:
+        """Whether an answer that records nothing was given on what is really stored.
+
+        A state in memory may be ahead of the store, by appends that may still fail, or behind another process.
+        """
+        pending = held.pending
+        if pending is not None:
+            if not pending.done():
+                await asyncio.wait([pending])
+            if pending.cancelled() or pending.exception() is not None:
+                return False
+            if held.version > base:
+                return True  # the append on top of it was accepted: the stream was at `base` while we asked
+        return fresh or await self._store.stream_version(stream) == base
+
+    async def _refreshed(self, stream: str, held: Held) -> Held:
+        if held.pending is not None and not held.pending.done():
+            await asyncio.wait([held.pending])
+        self._repository.evict(stream, held)
+        return await self._repository.fetch(held.behaviour, stream)
+
+    async def _without_events(self, envelope: Envelope, stream: str, held: Held) -> Receipt:
+        outcome = self._outcome(envelope, "done")
+        if outcome is not None:
+            await self._log.record(outcome)
+        return Receipt(
+            command_id=envelope.command_id,
+            stream=stream,
+            version=held.version,
+            position=Position(held.position),
+            events=(),
+            correlation_id=envelope.correlation_id,
+        )
+
+    # -- a boundary of criteria -----------------------------------------------------------------------------------
+
+    async def _within_boundary(self, envelope: Envelope, behaviour: Behaviour) -> Receipt:
+        assert behaviour.boundary is not None
+        stream = behaviour.stream_of(envelope.command)
+        criteria = behaviour.boundary(envelope.command)
+        head = await self._store.head()
+        state, after = behaviour.fresh(), 0
+        while page := await self._store.read(Selection(criteria=criteria, after=after, up_to=head), limit=1000):
+            state = behaviour.fold(
+                state, [self._registry.decode(e.type, e.schema_version, e.data, e.stream) for e in page], stream
+            )
+            after = page[-1].position
+        events: list[Event] = []
+        try:
+            behaviour.decide(state, envelope.command, self._extras(envelope), events)
+        except Rejected as error:
+            await self._remember_refusal(envelope, error)
+            raise
+        if not events:
+            version = await self._store.stream_version(stream)
+            return await self._without_events(envelope, stream, Held(behaviour, state, version, after, 0))
+        write = self._encoded(envelope, stream, behaviour, events, None)
+        self._probe("append.before")
+        appended = await self._appender.submit(
+            AppendRequest(
+                writes=(write,),
+                condition=AppendCondition(criteria, after=head),
+                outcome=self._outcome(envelope, "done"),
+                inline=self._inline,
+            )
+        )
+        self._probe("append.after")
+        return self._receipt(envelope, stream, appended, events)
+
+    # -- small parts ----------------------------------------------------------------------------------------------
+
+    def _extras(self, envelope: Envelope) -> tuple[Any, ...]:
+        supply = self._supplies.get(type(envelope.command))
+        if supply is None:
+            return ()
+        return supply(
+            Context(
+                now=envelope.occurred_at or self._clock.now(),
+                command_id=envelope.command_id,
+                correlation_id=envelope.correlation_id,
+                actor=envelope.actor,
+                tenant=envelope.tenant,
+                metadata=envelope.metadata,
+            )
+        )
+
+    def _encoded(
+        self, envelope: Envelope, stream: str, behaviour: Behaviour, events: Sequence[Event], base: int | None
+    ) -> StreamWrite:
+        allowed = behaviour.effects[type(envelope.command)]
+        encode = self._registry.encode
+        occurred_at = to_text(envelope.occurred_at or self._clock.now())
+        metadata = self._metadata_of(envelope)
+        new: list[NewEvent] = []
+        for n, event in enumerate(events):
+            cls = type(event)
+            if cls not in allowed:
+                raise WiringError(
+                    f"{behaviour.name} recorded {cls.__name__} for {envelope.name}, which its annotation does not name",
+                    why="what a command may lead to is declared, so that it can be checked and drawn",
+                    do=f"add {cls.__name__} to the return annotation",
+                )
+            new.append(
+                NewEvent(
+                    event_id=event_id(envelope.correlation_id, envelope.command_id, n),
+                    type=cls.__message_name__,
+                    schema_version=cls.__schema_version__,
+                    data=encode(event),
+                    occurred_at=occurred_at,
+                    correlation_id=envelope.correlation_id,
+                    causation_id=envelope.command_id,
+                    actor=envelope.actor,
+                    tenant=envelope.tenant,
+                    tags=tags_of(event) if cls.__tag_fields__ else (),
+                    metadata=metadata,
+                )
+            )
+        if base is None:
+            return StreamWrite(stream=stream, events=tuple(new))
+        return StreamWrite(stream=stream, events=tuple(new), expected=base)
+
+    def _metadata_of(self, envelope: Envelope) -> bytes:
+        found: dict[str, str] = {**envelope.metadata, "command": envelope.name}
+        if envelope.cause is not None:
+            found["cause"] = envelope.cause
+            found["handler"] = envelope.handler or ""
+            found["hops"] = str(envelope.hops)
+        if envelope.occurred_at is not None:
+            found["occurred"] = "given"
+        return _encode_metadata(found)
+
+    def _outcome(self, envelope: Envelope, state: str, reason: str | None = None) -> CommandOutcome | None:
+        """What the command log keeps of this command; None for the everyday ones, which their events tell of."""
+        if envelope.key is None and not envelope.posted:
+            return None
+        now = to_text(self._clock.now())
+        return CommandOutcome(
+            command_id=envelope.command_id,
+            name=envelope.name,
+            state=state,
+            key=envelope.key,
+            fingerprint=fingerprint_of(envelope),
+            reason=reason,
+            actor=envelope.actor,
+            tenant=envelope.tenant,
+            correlation_id=envelope.correlation_id,
+            cause=envelope.cause,
+            received_at=now,
+            finished_at=now,
+        )
+
+    async def _remember_refusal(self, envelope: Envelope, error: Rejected) -> None:
+        """A keyed or posted command that is refused stays refused: asking again gives the same answer."""
+        outcome = self._outcome(envelope, "rejected", error.what)
+        if outcome is not None:
+            await self._log.record(outcome)
+
+    @staticmethod
+    def _receipt(envelope: Envelope, stream: str, appended: Appended, events: Sequence[Event]) -> Receipt:
+        return Receipt(
+            command_id=envelope.command_id,
+            stream=stream,
+            version=appended.versions[0],
+            position=Position(appended.positions[-1]),
+            events=tuple(events),
+            correlation_id=envelope.correlation_id,
+            duplicate=appended.duplicate,
+        )
+
+
+def tags_of(event: Event) -> tuple[str, ...]:
+    """`field:value` for each tag field that has a value; a list gives one tag for each item."""
+    found: list[str] = []
+    for name in type(event).__tag_fields__:
+        value = getattr(event, name)
+        for item in value if isinstance(value, (list, tuple, set, frozenset)) else (value,):
+            if item is not None:
+                found.append(f"{name}:{item}")
+    return tuple(dict.fromkeys(found))

@@ -1,0 +1,1 @@
+"""One concern a file. Each wraps the handler behind it."""

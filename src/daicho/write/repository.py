@@ -1,0 +1,197 @@
+"""Aggregates, out of their history and back: hot ones from memory, old ones from a snapshot and the events after it."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from daicho.core.behaviour import Behaviour
+from daicho.core.freezing import Freezer
+from daicho.core.registry import Registry
+from daicho.core.times import to_text
+from daicho.ports.event_store import Appended, EventStore, Selection, StoredEvent
+from daicho.ports.snapshot_store import Snapshot, SnapshotStore
+
+__all__ = ["Held", "Repository"]
+
+_FIRST_PAGE = 128
+_PAGE = 1000
+
+
+class Held:
+    """A state in memory, and the appends that have been decided on top of it but are not durable yet.
+
+    It may run ahead of the store (by appends in flight) or behind it (another process wrote). Neither can do harm:
+    every append says which version it was decided on, and the store refuses it if that is not the version there is.
+    """
+
+    __slots__ = ("behaviour", "pending", "position", "snapshot_version", "state", "version")
+
+    def __init__(self, behaviour: Behaviour, state: Any, version: int, position: int, snapshot_version: int) -> None:
+        self.behaviour, self.state, self.version, self.position = behaviour, state, version, position
+        self.snapshot_version = snapshot_version
+        self.pending: asyncio.Future[Appended] | None = None
+
+
+class Repository:
+    """Loads states and keeps the hot ones.
+
+    A snapshot is taken when more than `snapshot_after` events came since the last one; it is keyed by a fingerprint of
+    the code that folds, and one made by other code is ignored and replaced.
+    """
+
+    def __init__(
+        self,
+        events: EventStore,
+        snapshots: SnapshotStore,
+        registry: Registry,
+        *,
+        snapshot_after: int = 100,
+        hot: int = 10_000,
+    ) -> None:
+        self._events, self._snapshots, self._registry = events, snapshots, registry
+        self._snapshot_after, self._most_hot = snapshot_after, hot
+        self._hot: OrderedDict[str, Held] = OrderedDict()
+        self._loading: dict[str, asyncio.Future[Held]] = {}
+        self._freezers: dict[str, Freezer] = {}
+
+    # -- hot states -----------------------------------------------------------------------------------------------
+
+    def held(self, stream: str) -> Held | None:
+        held = self._hot.get(stream)
+        if held is not None:
+            self._hot.move_to_end(stream)
+        return held
+
+    def evict(self, stream: str, held: Held) -> None:
+        """Forgets the state, unless a newer one took its place."""
+        if self._hot.get(stream) is held:
+            del self._hot[stream]
+
+    async def fetch(self, behaviour: Behaviour, stream: str) -> Held:
+        """The hot state, loaded if need be; loads of one stream that run at once are one load."""
+        held = self.held(stream)
+        if held is not None:
+            return held
+        if loading := self._loading.get(stream):
+            return await asyncio.shield(loading)
+        loading = self._loading[stream] = asyncio.get_running_loop().create_future()
+        try:
+            held = await self._load(behaviour, stream)
+        except BaseException as error:
+            if not isinstance(error, asyncio.CancelledError):
+                loading.set_exception(error)
+                loading.exception()
+            else:
+                loading.cancel()
+            raise
+        else:
+            self._hot[stream] = held
+            if len(self._hot) > self._most_hot:
+                self._shed()
+            loading.set_result(held)
+            return held
+        finally:
+            del self._loading[stream]
+
+    def _shed(self) -> None:
+        for stream, held in self._hot.items():
+            if held.pending is None or held.pending.done():
+                del self._hot[stream]
+                return
+
+    async def is_current(self, stream: str, held: Held) -> bool:
+        """Whether the store has nothing newer than `held`."""
+        return await self._events.stream_version(stream) == held.version
+
+    # -- restoring ------------------------------------------------------------------------------------------------
+
+    async def _load(self, behaviour: Behaviour, stream: str) -> Held:
+        page = await self._events.read(Selection(stream=stream), limit=_FIRST_PAGE)
+        state, version, position, snapshot_version = behaviour.fresh(), 0, 0, 0
+        if len(page) == _FIRST_PAGE and (thawed := await self._thaw(behaviour, stream)) is not None:
+            state, version = thawed
+            snapshot_version, page = version, []
+            if version < _FIRST_PAGE:
+                page = await self._after(stream, version)
+        elif len(page) < _FIRST_PAGE:
+            state = behaviour.fold(state, self._decoded(page), stream)
+            return Held(behaviour, state, len(page), page[-1].position if page else 0, 0)
+        while True:
+            if page:
+                state = behaviour.fold(state, self._decoded(page), stream)
+                version, position = page[-1].version, page[-1].position
+            following = await self._after(stream, version)
+            if not following:
+                break
+            page = following
+        return Held(behaviour, state, version, position, snapshot_version)
+
+    async def _after(self, stream: str, version: int) -> list[StoredEvent]:
+        return await self._events.read(Selection(stream=stream, after_version=version), limit=_PAGE)
+
+    def _decoded(self, page: Iterable[StoredEvent]) -> Iterable[Any]:
+        decode = self._registry.decode
+        for stored in page:
+            yield decode(stored.type, stored.schema_version, stored.data, f"{stored.stream} version {stored.version}")
+
+    async def at(self, behaviour: Behaviour, stream: str, moment: int | datetime | None) -> Any:
+        """The state after version `moment`, or as far as it had occurred by then; the present one for None.
+
+        A fresh object, which the caller may keep. By time: every event that had *occurred* by the moment, as it is
+        known today, also one that was recorded later.
+        """
+        selection = Selection(stream=stream)
+        state = behaviour.fresh()
+        if isinstance(moment, datetime):
+            selection = Selection(stream=stream, until=to_text(moment))
+        else:
+            thawed = await self._thaw(behaviour, stream)
+            start = 0
+            if thawed is not None and (moment is None or thawed[1] <= moment):
+                state, start = thawed
+            selection = Selection(stream=stream, after_version=start, up_to_version=moment)
+        while page := await self._events.read(selection, limit=_PAGE):
+            state = behaviour.fold(state, self._decoded(page), stream)
+            if len(page) < _PAGE:
+                break
+            selection = Selection(
+                stream=stream,
+                after_version=page[-1].version,
+                up_to_version=selection.up_to_version,
+                until=selection.until,
+            )
+        return state
+
+    # -- snapshots ------------------------------------------------------------------------------------------------
+
+    def _freezer(self, behaviour: Behaviour) -> Freezer:
+        freezer = self._freezers.get(behaviour.category)
+        if freezer is None:
+            freezer = self._freezers[behaviour.category] = Freezer(behaviour.fresh(), behaviour.state_hint)
+        return freezer
+
+    async def _thaw(self, behaviour: Behaviour, stream: str) -> tuple[Any, int] | None:
+        snapshot = await self._snapshots.load_snapshot(stream)
+        if snapshot is None or snapshot.fold != behaviour.fold_code:
+            return None
+        return self._freezer(behaviour).thaw(snapshot.state), snapshot.version
+
+    def snapshot_if_due(self, stream: str, held: Held) -> Snapshot | None:
+        """A snapshot of the state as it is, if more than enough events came since the last. Save it once the events
+        are durable."""
+        if held.version - held.snapshot_version <= self._snapshot_after:
+            return None
+        held.snapshot_version = held.version  # also when it cannot be frozen: do not try at every event
+        frozen = self._freezer(held.behaviour).freeze(held.state)
+        if frozen is None:
+            return None
+        return Snapshot(stream=stream, version=held.version, fold=held.behaviour.fold_code, state=frozen)
+
+    async def save(self, snapshot: Snapshot) -> None:
+        await self._snapshots.save_snapshot(snapshot)
+
+    def unfrozen(self) -> dict[str, str]:
+        """Categories whose states cannot be snapshotted, and why."""
+        return {name: f.why_not for name, f in self._freezers.items() if f.why_not}
