@@ -5,8 +5,54 @@ from daicho.core.aggregate import Aggregate, apply, handle
 from daicho.core.behaviour import Handles
 from daicho.core.conditions import ABSENT, ANY, EXISTS, AppendCondition, Criteria, ExpectedVersion
 from daicho.core.decider import Decider
-from daicho.core.errors import *  # noqa: F403 - the error tree is public as a whole
-from daicho.core.errors import __all__ as _errors
+from daicho.core.errors import (
+    BadUrl,
+    CannotApply,
+    ConcurrencyError,
+    ConfigurationError,
+    CyclicWiring,
+    DaichoError,
+    DuplicateEventId,
+    EventTooLarge,
+    FlowError,
+    ForeignStore,
+    HistoryError,
+    InvalidMessage,
+    KeyReused,
+    LostLease,
+    MessageError,
+    MisplacedAsync,
+    MissingApply,
+    MissingCollaborator,
+    MissingExtra,
+    MissingHandler,
+    NoSuchField,
+    NotAuthorised,
+    NotParked,
+    NotRunning,
+    OutcomeUnknown,
+    ProjectionFailed,
+    ReadError,
+    Rebuilding,
+    Rejected,
+    StaleAnswer,
+    StoreBusy,
+    StoreClosed,
+    StoreCorrupt,
+    StoreError,
+    StoreFailed,
+    StoreFull,
+    StoreReadOnly,
+    TooManyHops,
+    TwoHandlers,
+    UnknownEventType,
+    UnknownMessage,
+    UnknownView,
+    UnreadableEvent,
+    UnsafeSqlite,
+    Unsettled,
+    WiringError,
+)
 from daicho.core.handlers import EventHandler, QueryHandler, Route, event_handler, query_handler
 from daicho.core.messages import (
     Command,
@@ -37,41 +83,87 @@ __version__ = "0.1.0"
 __all__ = [
     "ABSENT",
     "ANY",
-    "EXISTS",
     "Aggregate",
     "App",
     "AppendCondition",
+    "BadUrl",
+    "CannotApply",
     "Command",
     "CommandOutcome",
+    "ConcurrencyError",
+    "ConfigurationError",
     "Context",
     "Criteria",
     "Crud",
+    "CyclicWiring",
+    "DaichoError",
     "Decider",
+    "DuplicateEventId",
+    "EXISTS",
     "Envelope",
     "Event",
     "EventHandler",
+    "EventTooLarge",
     "ExpectedVersion",
+    "FlowError",
+    "ForeignStore",
     "Handler",
     "Handles",
+    "HistoryError",
+    "InvalidMessage",
+    "KeyReused",
     "Lag",
+    "LostLease",
     "Message",
+    "MessageError",
     "Middleware",
+    "MisplacedAsync",
+    "MissingApply",
+    "MissingCollaborator",
+    "MissingExtra",
+    "MissingHandler",
+    "NoSuchField",
+    "NotAuthorised",
+    "NotParked",
+    "NotRunning",
+    "OutcomeUnknown",
     "Position",
     "Projection",
+    "ProjectionFailed",
     "Query",
     "QueryHandler",
+    "ReadError",
+    "Rebuilding",
     "Receipt",
     "Record",
     "RecordedEvent",
+    "Rejected",
     "Route",
     "Row",
+    "StaleAnswer",
     "State",
+    "StoreBusy",
+    "StoreClosed",
+    "StoreCorrupt",
+    "StoreError",
+    "StoreFailed",
+    "StoreFull",
+    "StoreReadOnly",
     "SyncApp",
+    "TooManyHops",
     "Trace",
     "TraceNode",
+    "TwoHandlers",
+    "UnknownEventType",
+    "UnknownMessage",
+    "UnknownView",
+    "UnreadableEvent",
+    "UnsafeSqlite",
+    "Unsettled",
     "Upcaster",
     "View",
     "Views",
+    "WiringError",
     "apply",
     "event_handler",
     "handle",
@@ -79,15 +171,15 @@ __all__ = [
     "query_handler",
     "replace",
     "upcast",
-    *_errors,
 ]
 
-# a traceback shall say daicho.Rejected, not daicho.core.errors.Rejected
-for _name in __all__:
-    _thing = globals()[_name]
-    if isinstance(_thing, type) and _thing.__module__.startswith("daicho."):
-        try:
-            _thing.__module__ = "daicho"
-        except (AttributeError, TypeError):
-            pass
-del _name, _thing
+
+def _come_home() -> None:
+    """A traceback shall say daicho.Rejected, not daicho.core.errors.Rejected."""
+    for name in __all__:
+        thing = globals()[name]
+        if isinstance(thing, type) and thing.__module__.startswith("daicho."):
+            thing.__module__ = "daicho"
+
+
+_come_home()

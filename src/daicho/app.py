@@ -9,50 +9,33 @@ from typing import Any, TypeVar, cast, overload
 from urllib.parse import urlsplit
 
 from daicho.adapters.clock import SystemClock
-from daicho.adapters.owner import owner_name
 from daicho.core.aggregate import Aggregate
 from daicho.core.behaviour import Behaviour
 from daicho.core.codec import CodecName
 from daicho.core.collaborators import supplier
 from daicho.core.conditions import Expected
 from daicho.core.decider import Decider
-from daicho.core.errors import BadUrl, ConfigurationError, MissingExtra, NotRunning, UnknownMessage, UnknownView
+from daicho.core.errors import BadUrl, MissingCollaborator, MissingExtra, NotRunning, UnknownMessage, UnknownView
 from daicho.core.messages import Command, Context, Query, Receipt, RecordedEvent, Row
 from daicho.core.model import Model, Part
-from daicho.core.projection import Crud, Fold
+from daicho.core.projection import Crud
 from daicho.core.registry import Registry
 from daicho.core.signatures import describe
-from daicho.core.streams import Position, stream_name
-from daicho.flow.posted import Postman
-from daicho.flow.reactions import Reaction
-from daicho.flow.settling import Settling
+from daicho.core.streams import stream_name
 from daicho.ports.clock import Clock
-from daicho.ports.command_sender import Envelope
-from daicho.ports.event_store import CommandOutcome, Selection
+from daicho.ports.event_store import CommandOutcome
 from daicho.ports.probe import Probe, silent
 from daicho.ports.storage import Storage
-from daicho.ports.view_store import TableSpec
 from daicho.read.crud import CrudTable
 from daicho.read.dead_letters import DeadLetters
-from daicho.read.feed import Feed
 from daicho.read.history import History, Trace
-from daicho.read.processor import Processor
-from daicho.read.progress import Lag, Progress
-from daicho.read.projector import Inline, Projector, processor_name
-from daicho.read.queries import Kept, Queries, Views, ViewState
+from daicho.read.progress import Lag
+from daicho.read.queries import Views
 from daicho.read.rebuild import RebuildStep, rebuild
+from daicho.running import Running, Setup
 from daicho.sync import SyncApp
-from daicho.write.appending import Appender
-from daicho.write.execution import Execution
-from daicho.write.gateway import Gateway
-from daicho.write.middleware.audit import Audit
-from daicho.write.middleware.authorisation import Authorisation, Permit
-from daicho.write.middleware.idempotency import Idempotency
-from daicho.write.middleware.retry import Retry
-from daicho.write.middleware.tracing import Tracing, is_traced
-from daicho.write.middleware.validation import Validation
-from daicho.write.pipeline import Middleware, compose
-from daicho.write.repository import Repository
+from daicho.write.middleware.authorisation import Permit
+from daicho.write.pipeline import Middleware
 
 __all__ = ["App"]
 
@@ -102,27 +85,51 @@ class App:
         largest_event   bytes
         Raises WiringError and BadUrl.
         """
-        self.name, self.url = name, store
-        self.model = Model(parts)
-        self.registry = Registry(self.model.events, self.model.upcasters, codec=codec, largest=largest_event)
-        self.clock: Clock = clock or SystemClock()
-        self._middleware, self._authorise, self._probe = list(middleware), authorise, probe
-        self._snapshot_after, self._hot_aggregates = snapshot_after, hot_aggregates
-        self._supplies = {
-            command: supply
-            for command, behaviour in self.model.behaviours.items()
-            if (supply := supplier(behaviour.asks[command], provide, f"{behaviour.name} ({command.__name__})"))
-        }
-        self._reaction_supplies = {
-            reaction.name: supplier(reaction.asks, provide, describe(reaction.function))
-            for reaction in self.model.reactions
-        }
-        self._answers = {
-            query: self._answerer(handler.function, handler.asks, provide)
-            for query, handler in self.model.queries.items()
-        }
+        self.url = store
         _locate(store)
-        self._running: _Running | None = None
+        model = Model(parts)
+        self._setup = Setup(
+            name=name,
+            model=model,
+            registry=Registry(model.events, model.upcasters, codec=codec, largest=largest_event),
+            clock=clock or SystemClock(),
+            probe=probe,
+            middleware=tuple(middleware),
+            authorise=authorise,
+            supplies={
+                command: supply
+                for command, behaviour in model.behaviours.items()
+                if (supply := supplier(behaviour.asks[command], provide, f"{behaviour.name} ({command.__name__})"))
+            },
+            reaction_supplies={
+                reaction.name: supplier(reaction.asks, provide, describe(reaction.function))
+                for reaction in model.reactions
+            },
+            answers={
+                query: _answerer(handler.function, handler.asks, provide) for query, handler in model.queries.items()
+            },
+            snapshot_after=snapshot_after,
+            hot_aggregates=hot_aggregates,
+        )
+        self._running: Running | None = None
+
+    @property
+    def name(self) -> str:
+        return self._setup.name
+
+    @property
+    def model(self) -> Model:
+        """The parts, compiled: who handles what."""
+        return self._setup.model
+
+    @property
+    def registry(self) -> Registry:
+        """Which class stands for which stored event."""
+        return self._setup.registry
+
+    @property
+    def clock(self) -> Clock:
+        return self._setup.clock
 
     # -- life -----------------------------------------------------------------------------------------------------
 
@@ -137,7 +144,7 @@ class App:
         that look at a store which another process works on."""
         if self._running is not None:
             raise NotRunning("this App is running already", do="enter it once; make a second App for a second store")
-        running = _Running(self, processors)
+        running = Running(self._setup, open_storage(self.url, self.clock), with_processors=processors)
         try:
             await running.start()
         except BaseException:
@@ -157,7 +164,7 @@ class App:
         return SyncApp(self)
 
     @property
-    def _now(self) -> _Running:
+    def _now(self) -> Running:
         if self._running is None:
             raise NotRunning("this App is not running", do="use it inside `async with app:` or `with app.sync()`")
         return self._running
@@ -366,24 +373,30 @@ class App:
         async for step in rebuild(fold, running.storage, self.registry, running.owner):
             yield step
 
-    @staticmethod
-    def _answerer(
-        function: Callable[..., Awaitable[Any]], asks: Sequence[tuple[str, Any]], provide: Sequence[Any]
-    ) -> Callable[..., Awaitable[Any]]:
-        """`(query, views) -> answer`, with the handler's further parameters filled in."""
-        others = [(name, hint) for name, hint in asks if hint is not Views]
-        if not others and len(asks) == 1:
-            return function
-        supply = supplier(others, provide, describe(function))
 
-        def answer(query: Query[Any], views: Views) -> Awaitable[Any]:
-            found = iter(supply(_NO_CONTEXT) if supply else ())
-            return function(query, *[views if hint is Views else next(found) for _, hint in asks])
-
-        return answer
+_NO_CONTEXT = cast("Context", None)  # a query handler that asks for one is refused before it can matter
 
 
-_NO_CONTEXT = cast("Context", None)
+def _answerer(
+    function: Callable[..., Awaitable[Any]], asks: Sequence[tuple[str, Any]], provide: Sequence[Any]
+) -> Callable[..., Awaitable[Any]]:
+    """`(query, views) -> answer`, with the handler's further parameters filled in."""
+    others = [(name, hint) for name, hint in asks if hint is not Views]
+    if any(hint is Context for _, hint in others):
+        raise MissingCollaborator(
+            f"{describe(function)} asks for a Context",
+            why="a context belongs to a command or event; a question has none",
+            do="put what the query needs into its fields",
+        )
+    if not others and len(asks) == 1:
+        return function
+    supply = supplier(others, provide, describe(function))
+
+    def answer(query: Query[Any], views: Views) -> Awaitable[Any]:
+        found = iter(supply(_NO_CONTEXT) if supply else ())
+        return function(query, *[views if hint is Views else next(found) for _, hint in asks])
+
+    return answer
 
 
 def _locate(url: str) -> tuple[str, str]:
@@ -413,203 +426,3 @@ def open_storage(url: str, clock: Clock) -> Storage:
             f"the store {url!r} needs an extra", why=str(error), do=f'pip install "daicho[{extra}]"', extra=extra
         ) from error
     return cast("Storage", getattr(module, class_name)(url, now=clock.now))
-
-
-class _Running:
-    """Everything that lives between entering and leaving an App."""
-
-    def __init__(self, app: App, with_processors: bool) -> None:
-        self._app, self._with_processors = app, with_processors
-        model, registry, clock, probe = app.model, app.registry, app.clock, app._probe
-        self.owner = owner_name()
-        self.storage = storage = open_storage(app.url, clock)
-        self.feed = Feed(storage, registry)
-        self.progress = Progress(storage)
-        self.history = History(storage, storage, registry, self.feed)
-        self.appender = Appender(storage)
-        self.repository = Repository(
-            storage, storage, registry, snapshot_after=app._snapshot_after, hot=app._hot_aggregates
-        )
-        self.projectors = [self._projector(fold) for fold in model.folds]
-        inline = [p for p in self.projectors if p.fold.part.inline]
-        execution = Execution(
-            model.behaviours,
-            app._supplies,
-            self.repository,
-            self.appender,
-            storage,
-            storage,
-            registry,
-            clock,
-            probe,
-            Inline(inline, registry) if inline else None,
-        )
-        validation = Validation()
-        checks: list[Middleware] = [Audit(storage, clock), validation]
-        if is_traced():
-            checks.insert(0, Tracing(app.name))
-        if app._authorise is not None:
-            checks.append(Authorisation(app._authorise))
-        idempotency = Idempotency(storage, self._recorded)
-        handler = compose([*checks, *app._middleware, Retry(clock), idempotency], execution)
-        self.gateway = Gateway(handler, compose(checks, _accept), storage, clock)
-        self.postman = Postman(
-            storage,
-            storage,
-            handler,
-            {c.__message_name__: c for c in model.behaviours},
-            clock,
-            probe,
-            self.owner,
-        )
-        self.reactions = [
-            Reaction(
-                part,
-                app._reaction_supplies[part.name],
-                handler,
-                storage,
-                storage,
-                storage,
-                registry,
-                clock,
-                probe,
-            )
-            for part in model.reactions
-        ]
-        self.processors: list[Processor] = []
-        kept: list[ViewState] = [Kept(TableSpec(crud.name, 1, crud.row_type)) for crud in model.cruds]
-        states: dict[str, ViewState] = {state.table.name: state for state in [*self.projectors, *kept]}
-        self.views = Views(states, storage, self.progress)
-        self.queries = Queries(app._answers, self.views)
-        self.settling = Settling(storage, storage, self.progress, self.postman, self._processor_names)
-        self.dead_letters = DeadLetters(storage, lambda: self.processors)
-        self._opened = False
-
-    def _projector(self, fold: Fold[Any]) -> Projector:
-        table = TableSpec(fold.name, 1, fold.part.row_type)
-        storage = self.storage
-        return Projector(fold, table, storage, storage, storage, self._app.registry, self._app._probe)
-
-    async def _recorded(self, selection: Selection) -> list[RecordedEvent[Any]]:
-        history = self.history
-        return [history.recorded(event) async for event in history.stored(selection)]
-
-    def _processor_names(self) -> list[str]:
-        return [*(p.name for p in self.projectors), *(r.name for r in self.reactions)]
-
-    async def start(self) -> None:
-        await self.storage.open()
-        self._opened = True
-        await self._register()
-        await self.feed.start()
-        if not self._with_processors:
-            return
-        consumers: list[Projector | Reaction] = [*self.projectors, *self.reactions]
-        for consumer in consumers:
-            processor = Processor(consumer.name, consumer, self.feed, self.storage, self.progress, self.owner)
-            self.processors.append(processor)
-            processor.start()
-        await self.postman.start()
-        self.dead_letters.start()
-
-    async def _register(self) -> None:
-        """Tables and checkpoints for every part, before the first command can be sent."""
-        storage = self.storage
-        known = {c.processor for c in await storage.checkpoints()}
-        head = await storage.head()
-        for projector in self.projectors:
-            await self._register_view(projector, known, head)
-        for reaction in self.reactions:
-            if reaction.name not in known:
-                await storage.register(reaction.name, position=0 if reaction.part.from_start else head)
-        for crud in self._app.model.cruds:
-            table = TableSpec(crud.name, 1, crud.row_type)
-            if not await storage.shape_fits(table):
-                raise ConfigurationError(
-                    f"the stored table {crud.name!r} has other columns than {crud.row_type.__name__}",
-                    why="the class was changed after rows had been stored",
-                    do="give the Crud part a new `name=` and copy the rows, or change the class back",
-                )
-            await storage.open_table(table)
-            await storage.switch(table)
-
-    async def _register_view(self, projector: Projector, known: set[str], head: int) -> None:
-        storage, name = self.storage, projector.table.name
-        live = await storage.live_generation(name)
-        if live is not None:
-            projector.table = TableSpec(name, live, projector.table.row_type)
-            projector.name = processor_name(projector.table)
-            if await storage.shape_fits(projector.table):
-                if projector.name not in known:
-                    await storage.register(projector.name, position=0, fold=projector.fold.code)
-                return
-            # the row class changed: rows of the old shape cannot be read, so the view is built anew
-            newest = max(await storage.generations(name))
-            projector.table = TableSpec(name, newest + 1, projector.table.row_type)
-            projector.name = processor_name(projector.table)
-        await storage.open_table(projector.table)
-        await storage.register(projector.name, position=0, fold=projector.fold.code)
-        await storage.switch(projector.table)
-        if live is not None:
-            await storage.forget(processor_name(TableSpec(name, live, projector.table.row_type)))
-        projector.complete_at = head
-
-    async def stop(self) -> None:
-        await self.dead_letters.stop()
-        await self.postman.stop()
-        for processor in self.processors:
-            await processor.stop()
-        await self.appender.close()
-        await self.feed.stop()
-        if self._opened:
-            try:
-                if self._with_processors:
-                    await self.storage.release(self.owner)
-            finally:
-                await self.storage.close()
-
-    async def lag(self) -> list[Lag]:
-        storage, head = self.storage, await self.storage.head()
-        stored = {c.processor: c for c in await storage.checkpoints()}
-        parked: dict[str, int] = {}
-        for letter in await storage.letters():
-            parked[letter.processor] = parked.get(letter.processor, 0) + 1
-        own = {p.name: p for p in self.processors}
-        found: list[Lag] = []
-        for name in self._processor_names():
-            checkpoint, processor = stored.get(name), own.get(name)
-            position = self.progress.position(name)
-            if position is None:
-                position = checkpoint.position if checkpoint else 0
-            found.append(
-                Lag(
-                    processor=name,
-                    position=position,
-                    events_behind=max(0, head - position),
-                    seconds_behind=await self._age(position) if position < head else 0.0,
-                    parked=parked.get(name, 0),
-                    state=processor.state if processor else "waiting",
-                    error=(processor.error or None) if processor else None,
-                )
-            )
-        return found
-
-    async def _age(self, position: int) -> float:
-        """Seconds since the first event behind `position` was recorded."""
-        following = await self.storage.read(Selection(after=position), limit=1)
-        if not following:
-            return 0.0
-        recorded_at = datetime.fromisoformat(following[0].recorded_at)
-        return max(0.0, (self._app.clock.now() - recorded_at).total_seconds())
-
-
-async def _accept(envelope: Envelope) -> Receipt:
-    """The end of the checks of a posted command: it has passed, and nothing has come of it yet."""
-    return Receipt(
-        command_id=envelope.command_id,
-        stream="",
-        version=0,
-        position=Position(0),
-        events=(),
-        correlation_id=envelope.correlation_id,
-    )

@@ -2,7 +2,7 @@
 
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, get_type_hints
+from typing import Any, cast, get_type_hints
 from uuid import UUID
 
 import msgspec
@@ -22,9 +22,9 @@ class Freezer:
     """
 
     def __init__(self, fresh: Any, hint: Any = None) -> None:
-        self._class = type(fresh)
+        self._class: type[Any] = type(fresh)
         self._is_object = hasattr(fresh, "__dict__") and not isinstance(fresh, msgspec.Struct)
-        self._hint = hint or type(fresh)
+        self._hint: Any = hint or self._class
         self._hints: dict[str, Any] = get_type_hints(self._class) if self._is_object else {}
         self.why_not: str | None = None
 
@@ -41,9 +41,10 @@ class Freezer:
         return data
 
     def thaw(self, data: bytes) -> Any:
+        """The state that `freeze` was given, equal to it."""
         if not self._is_object:
             return msgspec.msgpack.decode(data, type=self._hint)
-        state = self._class.__new__(self._class)
+        state = object.__new__(self._class)
         for name, value in _decode(data).items():
             hint = self._hints.get(name)
             state.__dict__[name] = msgspec.convert(value, hint) if hint is not None else _thawed(value)
@@ -54,20 +55,23 @@ class Freezer:
             name: msgspec.to_builtins(value, builtin_types=(bytes, datetime, date, Decimal))
             if name in self._hints
             else _frozen(value)
-            for name, value in vars(state).items()
+            for name, value in _attributes(state).items()
         }
 
     def _equal(self, one: Any, other: Any) -> bool:
         if self._is_object:
-            return bool(vars(one) == vars(other)) and all(
-                type(vars(one)[name]) is type(value) for name, value in vars(other).items()
-            )
+            here, there = _attributes(one), _attributes(other)
+            return here == there and all(type(here[name]) is type(value) for name, value in there.items())
         return bool(one == other)
+
+
+def _attributes(state: object) -> dict[str, Any]:
+    return vars(state)
 
 
 def _frozen(value: Any) -> Any:
     """Builtins that msgpack holds, other types as `[tag, content]`; every list is tagged, so nothing is ambiguous."""
-    kind = type(value)
+    kind = cast("type[Any]", type(value))
     if kind in _PLAIN:
         return value
     if kind in (list, tuple, set, frozenset):
@@ -96,9 +100,9 @@ _THAW: dict[str, Any] = {
 def _thawed(value: Any) -> Any:
     if not isinstance(value, list):
         return value
-    tag, content = value
+    tag, content = cast("tuple[str, Any]", value)
     if tag == "dict":
         return {_thawed(k): _thawed(v) for k, v in content}
     if isinstance(content, list):
-        return _THAW[tag](_thawed(item) for item in content)
+        return _THAW[tag](_thawed(item) for item in cast("list[Any]", content))
     return _THAW[tag](content)

@@ -3,7 +3,8 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import Any, TypeAlias
+from itertools import pairwise
+from typing import Any, TypeAlias, cast
 
 from daicho.core.aggregate import Aggregate
 from daicho.core.behaviour import Behaviour, behaviour_of
@@ -69,13 +70,13 @@ class Model:
                 self.routes.append(part)
             case Decider():
                 self._add_behaviour(part)
-            case type() if issubclass(part, Aggregate):
+            case type() if issubclass(cast("type", part), Aggregate):
                 self._add_behaviour(part)
             case _:
                 raise WiringError(
                     f"{part!r} is not a part of an App",
-                    do="give aggregates, deciders, event handlers, projections, query handlers, Crud, Route or upcasters;"
-                    " is a decorator missing?",
+                    do="give aggregates, deciders, event handlers, projections, query handlers, Crud, Route or "
+                    "upcasters; is a decorator missing?",
                 )
 
     def _add_behaviour(self, part: Any) -> None:
@@ -98,7 +99,9 @@ class Model:
 
     def _check(self) -> None:
         self._check_names("two event handlers are called", [r.name for r in self.reactions], "name=")
-        self._check_names("two views are called", [*(f.name for f in self.folds), *(c.name for c in self.cruds)], "another name")
+        self._check_names(
+            "two views are called", [*(f.name for f in self.folds), *(c.name for c in self.cruds)], "another name"
+        )
         self._check_names(
             "two commands are called", [c.__message_name__ for c in self.behaviours], "another class name"
         )
@@ -140,7 +143,7 @@ class Model:
                         via.setdefault((event, effect), f"{reaction.name} -> {command.__name__}")
         for start in list(follows):
             if path := _way_back(start, follows):
-                steps = " -> ".join(f"{a.__name__} ({via[a, b]})" for a, b in zip(path, path[1:], strict=False))
+                steps = " -> ".join(f"{a.__name__} ({via[a, b]})" for a, b in pairwise(path))
                 raise CyclicWiring(
                     f"events and commands go round in a circle: {steps} -> {start.__name__}",
                     why="unless something in the state ends it, it would never come to rest",

@@ -103,7 +103,7 @@ class Postman:
             await self._finish(outcome, "failed", str(error))
         except (StoreError, NotRunning):
             raise  # not the command's fault: it stays pending
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the user's code: tried again, then told
             attempts = self._attempts[outcome.command_id] = self._attempts.get(outcome.command_id, 0) + 1
             _log.exception("posted %s %s failed (attempt %s)", outcome.name, outcome.command_id, attempts)
             if attempts >= _ATTEMPTS:

@@ -57,7 +57,7 @@ class DeadLetters:
     async def retried(self, within: float = 10.0) -> None:
         """Waits until no asked-for retry is outstanding."""
         async with asyncio.timeout(within):
-            while await self._letters.letters(states=("retry",), limit=1):
+            while await self._letters.letters(states=("retry",), limit=1):  # noqa: ASYNC110 - another process may do it
                 await asyncio.sleep(0.005)
 
     def _wake(self) -> None:

@@ -59,7 +59,7 @@ class Processor:
         self._feed, self._checkpoints, self._progress, self._owner = feed, checkpoints, progress, owner
         self.state, self.error = "waiting", ""
         self.retry_asked = False
-        self._stored = 0
+        self._stored: int = 0
         self._token = 0
         self._task: asyncio.Task[None] | None = None
 

@@ -1,8 +1,8 @@
 """Load, decide, append: what handling a command comes down to."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias, cast
 
 from daicho.core.behaviour import Behaviour
 from daicho.core.codec import encoder_for
@@ -310,8 +310,8 @@ def tags_of(event: Event) -> tuple[str, ...]:
     """`field:value` for each tag field that has a value; a list gives one tag for each item."""
     found: list[str] = []
     for name in type(event).__tag_fields__:
-        value = getattr(event, name)
-        for item in value if isinstance(value, (list, tuple, set, frozenset)) else (value,):
-            if item is not None:
-                found.append(f"{name}:{item}")
+        value: Any = getattr(event, name)
+        many = isinstance(value, (list, tuple, set, frozenset))
+        items = cast("Iterable[Any]", value) if many else (value,)
+        found.extend(f"{name}:{item}" for item in items if item is not None)
     return tuple(dict.fromkeys(found))

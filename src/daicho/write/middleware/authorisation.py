@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Awaitable, Callable
+from typing import TypeAlias
 
 from daicho.core.errors import NotAuthorised
 from daicho.core.messages import Receipt
@@ -10,7 +11,7 @@ from daicho.write.pipeline import Handler
 
 __all__ = ["Authorisation", "Permit"]
 
-Permit = Callable[[Envelope], bool | None | Awaitable[bool | None]]
+Permit: TypeAlias = Callable[[Envelope], bool | Awaitable[bool | None] | None]
 
 
 class Authorisation:

@@ -1,0 +1,264 @@
+"""Everything that lives between entering and leaving an App."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from daicho.adapters.owner import owner_name
+from daicho.core.collaborators import Supply
+from daicho.core.errors import ConfigurationError
+from daicho.core.messages import Command, Query, Receipt, RecordedEvent
+from daicho.core.model import Model
+from daicho.core.projection import Fold
+from daicho.core.registry import Registry
+from daicho.core.streams import Position
+from daicho.flow.posted import Postman
+from daicho.flow.reactions import Reaction
+from daicho.flow.settling import Settling
+from daicho.ports.clock import Clock
+from daicho.ports.command_sender import Envelope
+from daicho.ports.event_store import Selection
+from daicho.ports.probe import Probe
+from daicho.ports.storage import Storage
+from daicho.ports.view_store import TableSpec
+from daicho.read.dead_letters import DeadLetters
+from daicho.read.feed import Feed
+from daicho.read.history import History
+from daicho.read.processor import Processor
+from daicho.read.progress import Lag, Progress
+from daicho.read.projector import Inline, Projector, processor_name
+from daicho.read.queries import Kept, Queries, Views, ViewState
+from daicho.write.appending import Appender
+from daicho.write.execution import Execution
+from daicho.write.gateway import Gateway
+from daicho.write.middleware.audit import Audit
+from daicho.write.middleware.authorisation import Authorisation, Permit
+from daicho.write.middleware.idempotency import Idempotency
+from daicho.write.middleware.retry import Retry
+from daicho.write.middleware.tracing import Tracing, is_traced
+from daicho.write.middleware.validation import Validation
+from daicho.write.pipeline import Middleware, compose
+from daicho.write.repository import Repository
+
+__all__ = ["Running", "Setup"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """What an App was told, checked and compiled."""
+
+    name: str
+    model: Model
+    registry: Registry
+    clock: Clock
+    probe: Probe
+    middleware: Sequence[Middleware]
+    authorise: Permit | None
+    supplies: Mapping[type[Command], Supply]
+    reaction_supplies: Mapping[str, Supply | None]
+    answers: Mapping[type[Query[Any]], Callable[..., Awaitable[Any]]]
+    snapshot_after: int
+    hot_aggregates: int
+
+
+class Running:
+    """An opened store, and the two sides at work on it."""
+
+    def __init__(self, setup: Setup, storage: Storage, *, with_processors: bool) -> None:
+        self._setup, self._with_processors = setup, with_processors
+        model, registry, clock, probe = setup.model, setup.registry, setup.clock, setup.probe
+        self.owner = owner_name()
+        self.storage = storage
+        self.feed = Feed(storage, registry)
+        self.progress = Progress(storage)
+        self.history = History(storage, storage, registry, self.feed)
+        self.appender = Appender(storage)
+        self.repository = Repository(
+            storage, storage, registry, snapshot_after=setup.snapshot_after, hot=setup.hot_aggregates
+        )
+        self.projectors = [self._projector(fold) for fold in model.folds]
+        inline = [p for p in self.projectors if p.fold.part.inline]
+        execution = Execution(
+            model.behaviours,
+            setup.supplies,
+            self.repository,
+            self.appender,
+            storage,
+            storage,
+            registry,
+            clock,
+            probe,
+            Inline(inline, registry) if inline else None,
+        )
+        validation = Validation()
+        checks: list[Middleware] = [Audit(storage, clock), validation]
+        if is_traced():
+            checks.insert(0, Tracing(setup.name))
+        if setup.authorise is not None:
+            checks.append(Authorisation(setup.authorise))
+        idempotency = Idempotency(storage, self._recorded)
+        handler = compose([*checks, *setup.middleware, Retry(clock), idempotency], execution)
+        self.gateway = Gateway(handler, compose(checks, _accept), storage, clock)
+        self.postman = Postman(
+            storage,
+            storage,
+            handler,
+            {c.__message_name__: c for c in model.behaviours},
+            clock,
+            probe,
+            self.owner,
+        )
+        self.reactions = [
+            Reaction(
+                part,
+                setup.reaction_supplies[part.name],
+                handler,
+                storage,
+                storage,
+                storage,
+                registry,
+                clock,
+                probe,
+            )
+            for part in model.reactions
+        ]
+        self.processors: list[Processor] = []
+        kept: list[ViewState] = [Kept(TableSpec(crud.name, 1, crud.row_type)) for crud in model.cruds]
+        states: dict[str, ViewState] = {state.table.name: state for state in [*self.projectors, *kept]}
+        self.views = Views(states, storage, self.progress)
+        self.queries = Queries(setup.answers, self.views)
+        self.settling = Settling(storage, storage, self.progress, self.postman, self._processor_names)
+        self.dead_letters = DeadLetters(storage, lambda: self.processors)
+        self._opened = False
+
+    def _projector(self, fold: Fold[Any]) -> Projector:
+        table = TableSpec(fold.name, 1, fold.part.row_type)
+        storage = self.storage
+        return Projector(fold, table, storage, storage, storage, self._setup.registry, self._setup.probe)
+
+    async def _recorded(self, selection: Selection) -> list[RecordedEvent[Any]]:
+        history = self.history
+        return [history.recorded(event) async for event in history.stored(selection)]
+
+    def _processor_names(self) -> list[str]:
+        return [*(p.name for p in self.projectors), *(r.name for r in self.reactions)]
+
+    async def start(self) -> None:
+        await self.storage.open()
+        self._opened = True
+        await self._register()
+        await self.feed.start()
+        if not self._with_processors:
+            return
+        consumers: list[Projector | Reaction] = [*self.projectors, *self.reactions]
+        for consumer in consumers:
+            processor = Processor(consumer.name, consumer, self.feed, self.storage, self.progress, self.owner)
+            self.processors.append(processor)
+            processor.start()
+        await self.postman.start()
+        self.dead_letters.start()
+
+    async def _register(self) -> None:
+        """Tables and checkpoints for every part, before the first command can be sent."""
+        storage = self.storage
+        known = {c.processor for c in await storage.checkpoints()}
+        head = await storage.head()
+        for projector in self.projectors:
+            await self._register_view(projector, known, head)
+        for reaction in self.reactions:
+            if reaction.name not in known:
+                await storage.register(reaction.name, position=0 if reaction.part.from_start else head)
+        for crud in self._setup.model.cruds:
+            table = TableSpec(crud.name, 1, crud.row_type)
+            if not await storage.shape_fits(table):
+                raise ConfigurationError(
+                    f"the stored table {crud.name!r} has other columns than {crud.row_type.__name__}",
+                    why="the class was changed after rows had been stored",
+                    do="give the Crud part a new `name=` and copy the rows, or change the class back",
+                )
+            await storage.open_table(table)
+            await storage.switch(table)
+
+    async def _register_view(self, projector: Projector, known: set[str], head: int) -> None:
+        storage, name = self.storage, projector.table.name
+        live = await storage.live_generation(name)
+        if live is not None:
+            projector.table = TableSpec(name, live, projector.table.row_type)
+            projector.name = processor_name(projector.table)
+            if await storage.shape_fits(projector.table):
+                if projector.name not in known:
+                    await storage.register(projector.name, position=0, fold=projector.fold.code)
+                return
+            # the row class changed: rows of the old shape cannot be read, so the view is built anew
+            newest = max(await storage.generations(name))
+            projector.table = TableSpec(name, newest + 1, projector.table.row_type)
+            projector.name = processor_name(projector.table)
+        await storage.open_table(projector.table)
+        await storage.register(projector.name, position=0, fold=projector.fold.code)
+        await storage.switch(projector.table)
+        if live is not None:
+            await storage.forget(processor_name(TableSpec(name, live, projector.table.row_type)))
+        projector.complete_at = head
+
+    async def stop(self) -> None:
+        await self.dead_letters.stop()
+        await self.postman.stop()
+        for processor in self.processors:
+            await processor.stop()
+        await self.appender.close()
+        await self.feed.stop()
+        if self._opened:
+            try:
+                if self._with_processors:
+                    await self.storage.release(self.owner)
+            finally:
+                await self.storage.close()
+
+    async def lag(self) -> list[Lag]:
+        storage, head = self.storage, await self.storage.head()
+        stored = {c.processor: c for c in await storage.checkpoints()}
+        parked: dict[str, int] = {}
+        for letter in await storage.letters():
+            parked[letter.processor] = parked.get(letter.processor, 0) + 1
+        own = {p.name: p for p in self.processors}
+        found: list[Lag] = []
+        for name in self._processor_names():
+            checkpoint, processor = stored.get(name), own.get(name)
+            position = self.progress.position(name)
+            if position is None:
+                position = checkpoint.position if checkpoint else 0
+            found.append(
+                Lag(
+                    processor=name,
+                    position=position,
+                    events_behind=max(0, head - position),
+                    seconds_behind=await self._age(position) if position < head else 0.0,
+                    parked=parked.get(name, 0),
+                    state=processor.state if processor else "waiting",
+                    error=(processor.error or None) if processor else None,
+                )
+            )
+        return found
+
+    async def _age(self, position: int) -> float:
+        """Seconds since the first event behind `position` was recorded."""
+        following = await self.storage.read(Selection(after=position), limit=1)
+        if not following:
+            return 0.0
+        recorded_at = datetime.fromisoformat(following[0].recorded_at)
+        return max(0.0, (self._setup.clock.now() - recorded_at).total_seconds())
+
+
+async def _accept(envelope: Envelope) -> Receipt:
+    """The end of the checks of a posted command: it has passed, and nothing has come of it yet."""
+    return Receipt(
+        command_id=envelope.command_id,
+        stream="",
+        version=0,
+        position=Position(0),
+        events=(),
+        correlation_id=envelope.correlation_id,
+    )
