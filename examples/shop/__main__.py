@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from daicho import DaichoError
 from examples.shop.demo import demo as play_demo
 from examples.shop.retail.importing import import_retail
 from examples.shop.retail.printing import as_json, print_cost, print_outcome
@@ -31,14 +32,17 @@ def demo(folder: Path) -> None:
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--db", default="shop.db", show_default=True, help="A SQLite file, or the URL of a store.")
 @click.option("--json", "json_", is_flag=True, help="Print the figures as one JSON object.")
-@click.option("--concurrency", default=128, show_default=True, type=click.IntRange(min=1), help="Commands in flight.")
+@click.option("--concurrency", default=256, show_default=True, type=click.IntRange(min=1), help="Commands in flight.")
 def retail(file: Path, db: str, json_: bool, concurrency: int) -> None:
     """Feeds the Online Retail FILE (csv, plain or gzipped) to the shop through its commands.
 
     It may be stopped at any moment, even by force, and run again: nothing is lost, nothing is done twice.
     """
     store = db if ":" in db else f"sqlite:///{db}"
-    outcome = asyncio.run(import_retail(file, store, at_once=concurrency))
+    try:
+        outcome = asyncio.run(import_retail(file, store, at_once=concurrency))
+    except (DaichoError, ValueError) as error:
+        raise click.ClickException(str(error)) from error
     if json_:
         click.echo(as_json(outcome.figures))
     else:

@@ -371,6 +371,8 @@ class App:
             raise UnknownView(f"there is no projection {name!r}", why=f"this App has {known}", do="check the name")
         running = self._now
         async for step in rebuild(fold, running.storage, self.registry, running.owner):
+            if step.switched:
+                await running.relocate(name)
             yield step
 
 

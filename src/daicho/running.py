@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +11,7 @@ from typing import Any
 
 from daicho.adapters.owner import owner_name
 from daicho.core.collaborators import Supply
-from daicho.core.errors import ConfigurationError
+from daicho.core.errors import ConfigurationError, StoreError
 from daicho.core.messages import Command, Query, Receipt, RecordedEvent
 from daicho.core.model import Model
 from daicho.core.projection import Fold
@@ -44,6 +46,11 @@ from daicho.write.pipeline import Middleware, compose
 from daicho.write.repository import Repository
 
 __all__ = ["Running", "Setup"]
+
+_log = logging.getLogger("daicho")
+_RENEW_EVERY = 3.0
+_BUILDING = "building:"
+"""Before a processor's name: a checkpoint that says up to where a new view must come before it is complete."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +106,7 @@ class Running:
             checks.insert(0, Tracing(setup.name))
         if setup.authorise is not None:
             checks.append(Authorisation(setup.authorise))
-        idempotency = Idempotency(storage, self._recorded)
+        idempotency = Idempotency(storage, self._recorded, clock)
         handler = compose([*checks, *setup.middleware, Retry(clock), idempotency], execution)
         self.gateway = Gateway(handler, compose(checks, _accept), storage, clock)
         self.postman = Postman(
@@ -133,6 +140,7 @@ class Running:
         self.settling = Settling(storage, storage, self.progress, self.postman, self._processor_names)
         self.dead_letters = DeadLetters(storage, lambda: self.processors)
         self._opened = False
+        self._heart: asyncio.Task[None] | None = None
 
     def _projector(self, fold: Fold[Any]) -> Projector:
         table = TableSpec(fold.name, 1, fold.part.row_type)
@@ -160,11 +168,12 @@ class Running:
             processor.start()
         await self.postman.start()
         self.dead_letters.start()
+        self._heart = asyncio.create_task(self._beat(), name="daicho-leases")
 
     async def _register(self) -> None:
         """Tables and checkpoints for every part, before the first command can be sent."""
         storage = self.storage
-        known = {c.processor for c in await storage.checkpoints()}
+        known = {c.processor: c.position for c in await storage.checkpoints()}
         head = await storage.head()
         for projector in self.projectors:
             await self._register_view(projector, known, head)
@@ -182,7 +191,7 @@ class Running:
             await storage.open_table(table)
             await storage.switch(table)
 
-    async def _register_view(self, projector: Projector, known: set[str], head: int) -> None:
+    async def _register_view(self, projector: Projector, known: Mapping[str, int], head: int) -> None:
         storage, name = self.storage, projector.table.name
         live = await storage.live_generation(name)
         if live is not None:
@@ -191,6 +200,7 @@ class Running:
             if await storage.shape_fits(projector.table):
                 if projector.name not in known:
                     await storage.register(projector.name, position=0, fold=projector.fold.code)
+                await self._still_building(projector, known)
                 return
             # the row class changed: rows of the old shape cannot be read, so the view is built anew
             newest = max(await storage.generations(name))
@@ -198,24 +208,56 @@ class Running:
             projector.name = processor_name(projector.table)
         await storage.open_table(projector.table)
         await storage.register(projector.name, position=0, fold=projector.fold.code)
+        if head:
+            await storage.register(_BUILDING + projector.name, position=head)
         await storage.switch(projector.table)
         if live is not None:
             await storage.forget(processor_name(TableSpec(name, live, projector.table.row_type)))
         projector.complete_at = head
 
+    async def _still_building(self, projector: Projector, known: Mapping[str, int]) -> None:
+        """A build that was interrupted is not complete because it was begun."""
+        goal = known.get(_BUILDING + projector.name)
+        if goal is None:
+            return
+        if known.get(projector.name, 0) < goal:
+            projector.complete_at = goal
+        else:
+            await self.storage.forget(_BUILDING + projector.name)
+
     async def stop(self) -> None:
-        await self.dead_letters.stop()
-        await self.postman.stop()
-        for processor in self.processors:
-            await processor.stop()
-        await self.appender.close()
-        await self.feed.stop()
-        if self._opened:
+        try:
+            await self.dead_letters.stop()
+            await self.postman.stop()
+            for processor in self.processors:
+                await processor.stop()
+            await self.appender.close()
+            await self.feed.stop()
+            if self._heart is not None:
+                self._heart.cancel()
+                await asyncio.wait([self._heart])
+            if self._opened and self._with_processors:
+                await self.storage.release(self.owner)
+        finally:
+            await self.storage.close()
+
+    async def _beat(self) -> None:
+        """Tells other processes that this one lives, so that they leave its processors alone."""
+        while True:
+            await asyncio.sleep(_RENEW_EVERY)
             try:
-                if self._with_processors:
-                    await self.storage.release(self.owner)
-            finally:
-                await self.storage.close()
+                await self.storage.renew(self.owner)
+            except StoreError as error:
+                _log.warning("could not renew the leases of %s: %s", self.owner, error)
+
+    async def relocate(self, name: str) -> None:
+        """Moves to the build of the view that readers are to see."""
+        for projector in self.projectors:
+            if projector.fold.name == name and not self.processors:
+                await projector.locate()
+        for processor in self.processors:
+            if isinstance(processor.consumer, Projector) and processor.consumer.fold.name == name:
+                await processor.relocate()
 
     async def lag(self) -> list[Lag]:
         storage, head = self.storage, await self.storage.head()

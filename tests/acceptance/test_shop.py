@@ -140,9 +140,7 @@ def test_cancelled_gives_back_stock_and_money(play: Callable[[Story], None]) -> 
 
 def test_nothing_happens_twice_under_one_key(play: Callable[[Story], None]) -> None:
     async def story(app: App) -> None:
-        command = CreateOrder(
-            order_id="o-1", customer_id="c-1", country="Japan", lines=[Line(sku="pen", quantity=3)]
-        )
+        command = CreateOrder(order_id="o-1", customer_id="c-1", country="Japan", lines=[Line(sku="pen", quantity=3)])
         first = await app.send(command, key="click-1")
         again = await app.send(command, key="click-1")
         await app.settled(first)

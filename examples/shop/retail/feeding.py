@@ -7,6 +7,7 @@ from itertools import islice
 from daicho import App, Receipt
 from examples.shop.invoice import ImportDocument
 from examples.shop.retail.document import Document
+from examples.shop.values import Money, total_of
 from examples.shop.views.invoices import invoices
 
 __all__ = ["Fed", "feed"]
@@ -25,7 +26,7 @@ class Fed:
         """Documents that an earlier run had imported."""
 
 
-async def feed(app: App, source: Iterable[Document], fed: Fed, *, at_once: int = 128) -> None:
+async def feed(app: App, source: Iterable[Document], fed: Fed, *, at_once: int = 256) -> None:
     """Sends one command for each document, with the document's own date, and returns when all is settled.
 
     At most `at_once` commands are in flight, and at most two windows of that size are unsettled: while one is being
@@ -38,24 +39,41 @@ async def feed(app: App, source: Iterable[Document], fed: Fed, *, at_once: int =
     resuming = await app.views[invoices].count() > 0
     unsettled: Receipt | None = None
     for window in windows(source, at_once):
-        if resuming:
-            done = await app.views[invoices].get_many([document.command.invoice for document in window])
-            fed.skipped += len(done)
-            window = [document for document in window if document.command.invoice not in done]
-        async with asyncio.TaskGroup() as group:
-            sent = [group.create_task(send(app, document)) for document in window]
+        new = await unknown(app, window) if resuming else window
+        receipts = await send_all(app, new)
         if unsettled is not None:
             await app.settled(unsettled, within=PATIENCE)
-        if sent:
-            unsettled = max((task.result() for task in sent), key=lambda receipt: receipt.position)
-        fed.documents += len(window)
-        fed.lines += sum(len(document.command.lines) for document in window)
+        if receipts:
+            unsettled = max(receipts, key=lambda receipt: receipt.position)
+        fed.skipped += len(window) - len(new)
+        fed.documents += len(new)
+        fed.lines += sum(len(document.command.lines) for document in new)
     await app.settle(within=PATIENCE)
+
+
+async def unknown(app: App, window: list[Document]) -> list[Document]:
+    """Those that have not been imported as they are. One that has changed is among them, and will be refused."""
+    rows = await app.views[invoices].get_many([document.command.invoice for document in window])
+    known = {(row.invoice, row.lines, row.total) for row in rows.values()}
+    return [document for document in window if signature(document.command) not in known]
+
+
+async def send_all(app: App, window: list[Document]) -> list[Receipt]:
+    """Raises the first error, if there are any, once every command has had its answer."""
+    answers = await asyncio.gather(*[send(app, document) for document in window], return_exceptions=True)
+    for answer in answers:
+        if isinstance(answer, BaseException):
+            raise answer
+    return [answer for answer in answers if isinstance(answer, Receipt)]
 
 
 async def send(app: App, document: Document) -> Receipt:
     command: ImportDocument = document.command
     return await app.send(command, key=command.invoice, occurred_at=document.at, actor="retail")
+
+
+def signature(command: ImportDocument) -> tuple[str, int, Money]:
+    return command.invoice, len(command.lines), total_of(command.lines)
 
 
 def windows(source: Iterable[Document], size: int) -> Iterator[list[Document]]:

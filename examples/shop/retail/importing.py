@@ -41,7 +41,7 @@ class Outcome(State):
     """Products whose stock movements do not add up to their invoices: none, or something is wrong."""
 
 
-async def import_retail(path: Path, store: str, *, at_once: int = 128) -> Outcome:
+async def import_retail(path: Path, store: str, *, at_once: int = 256) -> Outcome:
     fed, start = Fed(), time.monotonic()
     async with shop(store) as app:
         with shown(path, fed) as report:

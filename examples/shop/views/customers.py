@@ -4,7 +4,7 @@ from datetime import datetime
 
 from daicho import Event, Query, RecordedEvent, Row, Views, projection, query_handler, replace
 from examples.shop.customer import Address, CustomerMoved, CustomerRegistered, EmailChanged
-from examples.shop.views.sale import Sale, Takings, amount_of, customer_of
+from examples.shop.views.sale import Sale, Takings, customer_of, plus
 
 __all__ = [
     "PARTS",
@@ -52,14 +52,7 @@ def customer_history(
 ) -> CustomerSales | None:
     at = recorded.occurred_at
     row = row or CustomerSales(customer_id=customer_id, first_at=at, last_at=at)
-    return replace(
-        row,
-        documents=row.documents + 1,
-        lines=row.lines + len(sale.lines),
-        total=row.total + amount_of(sale),
-        first_at=min(row.first_at, at),
-        last_at=max(row.last_at, at),
-    )
+    return plus(replace(row, first_at=min(row.first_at, at), last_at=max(row.last_at, at)), sale)
 
 
 class ContactOf(Query[Contact | None]):

@@ -1,6 +1,7 @@
 """The order list, and one order in full."""
 
 from datetime import datetime
+from typing import TypeAlias
 
 from daicho import Event, Query, RecordedEvent, Row, State, Views, projection, query_handler, replace
 from examples.shop.order import (
@@ -81,7 +82,7 @@ class OrderDetail(Row):
     """What has happened to it so far, in the customer's words."""
 
 
-Told = (
+Told: TypeAlias = (
     OrderCreated
     | OrderLineAdded
     | OrderLineReserved

@@ -1,15 +1,17 @@
 """What counts as a sale, wherever it came from: a confirmed order, its cancellation, a document of the past."""
 
 from decimal import Decimal
+from typing import TypeAlias, TypeVar
 
-from daicho import Row
+from daicho import Row, replace
 from examples.shop.invoice import AnyImported, InvoiceLine
 from examples.shop.order import OrderCancelled, OrderConfirmed
 from examples.shop.values import Money, PricedLine
 
-__all__ = ["Sale", "Takings", "amount_of", "customer_of"]
+__all__ = ["Sale", "Takings", "amount_of", "customer_of", "lines_of", "plus"]
 
-Sale = OrderConfirmed | OrderCancelled | AnyImported
+T = TypeVar("T", bound="Takings")
+Sale: TypeAlias = OrderConfirmed | OrderCancelled | AnyImported
 
 
 def amount_of(sale: Sale) -> Money:
@@ -36,3 +38,13 @@ class Takings(Row):
     """Orders, cancellations, invoices, credit notes, adjustments."""
     lines: int = 0
     total: Money = Decimal(0)
+
+
+def plus(row: T, sale: Sale) -> T:
+    """The row with one more sale in it."""
+    return replace(
+        row,
+        documents=row.documents + 1,
+        lines=row.lines + len(sale.lines),
+        total=row.total + amount_of(sale),
+    )

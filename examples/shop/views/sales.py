@@ -1,9 +1,7 @@
 """Sales by day, by month and by country, and all in all."""
 
-from typing import TypeVar
-
 from daicho import Event, Query, RecordedEvent, Views, projection, query_handler, replace
-from examples.shop.views.sale import Sale, Takings, amount_of
+from examples.shop.views.sale import Sale, Takings, plus
 
 __all__ = [
     "PARTS",
@@ -20,17 +18,6 @@ __all__ = [
     "sales_by_month",
     "totals",
 ]
-
-T = TypeVar("T", bound=Takings)
-
-
-def plus(row: T, sale: Sale) -> T:
-    return replace(
-        row,
-        documents=row.documents + 1,
-        lines=row.lines + len(sale.lines),
-        total=row.total + amount_of(sale),
-    )
 
 
 class DaySales(Takings):

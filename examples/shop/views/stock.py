@@ -1,5 +1,7 @@
 """How much there is of each product, and where the rest went."""
 
+from typing import TypeAlias
+
 from daicho import Query, Row, Views, projection, query_handler, replace
 from examples.shop.inventory import (
     InventoryDeducted,
@@ -13,7 +15,7 @@ from examples.shop.inventory import (
 
 __all__ = ["PARTS", "StockOf", "StockRow", "stock"]
 
-Moved = (
+Moved: TypeAlias = (
     StockReceived
     | InventoryReserved
     | InventoryReleased

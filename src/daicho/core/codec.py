@@ -25,6 +25,11 @@ def is_json(data: bytes) -> bool:
     return data[:1] == b"{"
 
 
+def plain_decoder(cls: type[T], codec: CodecName) -> Callable[[bytes], T]:
+    """The decoder for one encoding, with nothing of ours around it."""
+    return msgspec.json.Decoder(cls).decode if codec == "json" else msgspec.msgpack.Decoder(cls).decode
+
+
 def decoder_for(cls: type[T]) -> Callable[[bytes], T]:
     """A decoder for either encoding. Raises msgspec.DecodeError or msgspec.ValidationError."""
     from_json, from_msgpack = msgspec.json.Decoder(cls).decode, msgspec.msgpack.Decoder(cls).decode

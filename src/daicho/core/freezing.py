@@ -25,7 +25,7 @@ class Freezer:
         self._class: type[Any] = type(fresh)
         self._is_object = hasattr(fresh, "__dict__") and not isinstance(fresh, msgspec.Struct)
         self._hint: Any = hint or self._class
-        self._hints: dict[str, Any] = get_type_hints(self._class) if self._is_object else {}
+        self._hints: dict[str, Any] = _hints_of(self._class) if self._is_object else {}
         self.why_not: str | None = None
 
     def freeze(self, state: Any) -> bytes | None:
@@ -34,7 +34,7 @@ class Freezer:
             if not self._equal(self.thaw(data), state):
                 self.why_not = f"{self._class.__name__} does not come back equal from its frozen form"
                 return None
-        except (TypeError, ValueError, msgspec.MsgspecError, RecursionError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever the state holds: a snapshot is never worth a failed command
             self.why_not = f"{self._class.__name__} cannot be frozen: {error}"
             return None
         self.why_not = None
@@ -63,6 +63,13 @@ class Freezer:
             here, there = _attributes(one), _attributes(other)
             return here == there and all(type(here[name]) is type(value) for name, value in there.items())
         return bool(one == other)
+
+
+def _hints_of(cls: type[Any]) -> dict[str, Any]:
+    try:
+        return get_type_hints(cls)
+    except (NameError, TypeError):  # names that exist only while type checking: go by what the attributes hold
+        return {}
 
 
 def _attributes(state: object) -> dict[str, Any]:

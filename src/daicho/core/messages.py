@@ -101,7 +101,7 @@ class Row(Record, gc=False):
     """One row of a read model."""
 
 
-class RecordedEvent(Generic[E], msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class RecordedEvent(Generic[E], msgspec.Struct, frozen=True, gc=False):
     """An event as it stands in the store, with everything that is known about it."""
 
     event: E

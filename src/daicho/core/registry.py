@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from daicho.core.codec import CodecName, convert, decode_builtins, decoder_for, encoder_for, invalid
+from daicho.core.codec import CodecName, convert, decode_builtins, decoder_for, encoder_for, invalid, plain_decoder
 from daicho.core.errors import (
     EventTooLarge,
     TwoHandlers,
@@ -36,6 +36,8 @@ class Registry:
         self._encode = encoder_for(codec)
         self._decoders: dict[tuple[str, int], Callable[[bytes], Event]] = {}
         self._targets: dict[tuple[str, int], type[Event]] = {}
+        self._fast: dict[tuple[str, int], Callable[[bytes], Event]] = {}
+        """Decoders of the present classes for the encoding in use; everything else goes by `_decoders`."""
         for cls in events:
             name, version = cls.__message_name__, cls.__schema_version__
             other = self._classes.get(name, cls)
@@ -49,6 +51,7 @@ class Registry:
                 raise WiringError(f"{cls.__name__} has schema version {version}", do="versions begin at 1")
             self._classes[name] = cls
             self._decoders[name, version], self._targets[name, version] = decoder_for(cls), cls
+            self._fast[name, version] = plain_decoder(cls, codec)
         self._check = {cls: self._decoders[name, cls.__schema_version__] for name, cls in self._classes.items()}
         chain = Upcasters(list(upcasters))
         for start in chain.starts():
@@ -103,16 +106,23 @@ class Registry:
             )
         return data
 
-    def decode(self, name: str, version: int, data: bytes, where: str = "") -> Event:
+    def decode(self, name: str, version: int, data: bytes, where: str | int = "") -> Event:
         """The event that `data` stands for, upcast to its present class. Raises UnknownEventType, UnreadableEvent."""
+        try:
+            return self._fast[name, version](data)
+        except Exception:  # noqa: BLE001 - the other encoding, an old version, or an error: told apart there
+            return self._decode(name, version, data, where)
+
+    def _decode(self, name: str, version: int, data: bytes, where: str | int) -> Event:
+        place = f" at position {where}" if isinstance(where, int) else where and f" at {where}"
         decoder = self._decoders.get((name, version))
         if decoder is None:
-            raise self._unknown(name, version, where)
+            raise self._unknown(name, version, place)
         try:
             return decoder(data)
         except Exception as error:
             raise UnreadableEvent(
-                f"the stored {name} version {version}{where and ' at '}{where} cannot be read: {error}",
+                f"the stored {name} version {version}{place} cannot be read: {error}",
                 why="its data does not fit the class that is registered for it",
                 do="raise the class's `version` and add an upcaster from the stored one",
                 type=name,
@@ -122,7 +132,7 @@ class Registry:
     def knows(self, name: str, version: int) -> bool:
         return (name, version) in self._decoders
 
-    def _unknown(self, name: str, version: int, where: str) -> UnknownEventType:
+    def _unknown(self, name: str, version: int, place: str) -> UnknownEventType:
         cls = self._classes.get(name)
         if cls is None:
             why = f"no part of this App names an event stored as {name!r}"
@@ -134,7 +144,7 @@ class Registry:
             why = f"this code has version {cls.__schema_version__} and no upcaster from version {version}"
             do = f'add `@upcast("{name}", {version})`'
         return UnknownEventType(
-            f"stored event {name} version {version}{where and ' at '}{where} is unknown",
+            f"stored event {name} version {version}{place} is unknown",
             why=why,
             do=do,
             type=name,

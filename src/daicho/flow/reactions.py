@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from daicho.core.collaborators import Supply
-from daicho.core.errors import HistoryError, MessageError, Rejected, StoreError
+from daicho.core.errors import HistoryError, MessageError, NotRunning, Rejected, StoreError
 from daicho.core.handlers import EventHandler
 from daicho.core.ids import derived_id
 from daicho.core.messages import Command, Context, RecordedEvent
@@ -25,7 +25,6 @@ from daicho.read.processor import parked
 __all__ = ["Reaction"]
 
 _log = logging.getLogger("daicho")
-_COMMANDS_AT_ONCE = 1000
 _EFFECTS_AT_ONCE = 16
 _EFFECT_ATTEMPTS = 5
 
@@ -56,6 +55,7 @@ class Reaction:
         self._store, self._checkpoints, self._letters = store, checkpoints, letters
         self._registry, self._clock, self._probe = registry, clock, probe
         self._effect = part.has_side_effect
+        self._at_once = _EFFECTS_AT_ONCE if self._effect else None
         self._parked: set[str] = set()
         self._may_repeat_to = 0
 
@@ -69,30 +69,50 @@ class Reaction:
 
     async def consume(self, page: Page, indexes: list[int], token: int, position: int) -> int:
         trouble: list[ParkedEvent] = []
-        records: list[tuple[StoredEvent, RecordedEvent[Any]]] = []
+        records: list[RecordedEvent[Any]] = []
+        end = page.last
         for index in indexes:
             stored, record = page.events[index], page.record(index)
             if stored.stream in self._parked:
                 trouble.append(parked(stored, stored.stream, None))
             elif isinstance(record, HistoryError):
                 self._park(trouble, stored, record)
+            elif len(records) == self._at_once:
+                end = stored.position - 1
+                break
             else:
-                records.append((stored, record))
-        end = page.last
-        if self._effect:
-            if len(records) > _EFFECTS_AT_ONCE:
-                records, end = records[:_EFFECTS_AT_ONCE], records[_EFFECTS_AT_ONCE - 1][1].position
-                trouble = [letter for letter in trouble if letter.position <= end]
-            await self._perform(records, trouble)
-        else:
-            end = await self._command(records, trouble, end)
-            trouble = [letter for letter in trouble if letter.position <= end]
+                records.append(record)
+        await self._handle(records, trouble)
         self._probe("reaction.after")
         if trouble:
+            trouble.sort(key=lambda letter: letter.position)
             await self._letters.park(self.name, token, position, end, trouble)
         else:
             await self._checkpoints.advance(Advance(processor=self.name, token=token, old=position, new=end))
         return end
+
+    async def _handle(self, records: Sequence[RecordedEvent[Any]], trouble: list[ParkedEvent]) -> None:
+        """Different streams side by side; each stream in order, and not beyond its first failure."""
+        by_stream: dict[str, list[RecordedEvent[Any]]] = {}
+        for record in records:
+            by_stream.setdefault(record.stream, []).append(record)
+        groups = list(by_stream.values())
+        if len(groups) == 1:
+            await self._handle_stream(groups[0], trouble)
+            return
+        # all come to an end before an error goes on: nothing may still be at work when the page is tried again
+        answers = await asyncio.gather(*[self._handle_stream(g, trouble) for g in groups], return_exceptions=True)
+        if errors := [answer for answer in answers if answer is not None]:
+            raise errors[0]
+
+    async def _handle_stream(self, group: Sequence[RecordedEvent[Any]], trouble: list[ParkedEvent]) -> None:
+        for record in group:
+            if record.stream in self._parked:
+                trouble.append(parked(record, record.stream, None))
+                continue
+            error = await (self._attempt(record) if self._effect else self._command(record))
+            if error is not None:
+                self._park(trouble, record, error)
 
     def _park(self, trouble: list[ParkedEvent], stored: StoredEvent | RecordedEvent[Any], error: BaseException) -> None:
         first = stored.stream not in self._parked
@@ -103,25 +123,27 @@ class Reaction:
 
     # -- commands -------------------------------------------------------------------------------------------------
 
-    async def _command(
-        self, records: Sequence[tuple[StoredEvent, RecordedEvent[Any]]], trouble: list[ParkedEvent], end: int
-    ) -> int:
-        """Sends the commands of as many events as fit one go; returns the position it came to."""
-        sending: list[tuple[RecordedEvent[Any], Envelope]] = []
-        for n, (_, record) in enumerate(records):
-            if len(sending) >= _COMMANDS_AT_ONCE:
-                end = records[n - 1][1].position
-                break
-            self._probe("reaction.before")
-            try:
-                commands = self._decided(record)
-            except Exception as error:  # noqa: BLE001 - the user's code: parked and told
-                self._park(trouble, record, error)
+    async def _command(self, record: RecordedEvent[Any]) -> Exception | None:
+        """Sends the commands that the event leads to. The first error that is not an answer; None if there is none."""
+        self._probe("reaction.before")
+        try:
+            commands = self._decided(record)
+        except Exception as error:  # noqa: BLE001 - the user's code: parked and told
+            return error
+        if len(commands) == 1:
+            answers = [await _caught(self._send(self._envelope(record, commands[0], 0)))]
+        else:
+            sending = [self._send(self._envelope(record, command, n)) for n, command in enumerate(commands)]
+            answers = await asyncio.gather(*sending, return_exceptions=True)
+        for command, answer in zip(commands, answers, strict=True):
+            if not isinstance(answer, BaseException) or isinstance(answer, Rejected):
                 continue
-            sending.extend((record, self._envelope(record, command, i)) for i, command in enumerate(commands))
-        if sending:
-            await self._send_all(sending, trouble)
-        return end
+            if isinstance(answer, (StoreError, NotRunning)) or not isinstance(answer, Exception):
+                raise answer  # the store is in trouble, not the event: the whole page is tried again
+            if not isinstance(answer, MessageError):
+                _log.error("%s: %s failed", self.name, type(command).__message_name__, exc_info=answer)
+            return answer
+        return None
 
     def _decided(self, record: RecordedEvent[Any]) -> list[Command]:
         extras = self._supply(self._context(record)) if self._supply else ()
@@ -130,23 +152,6 @@ class Reaction:
             if not isinstance(command, self.part.commands):
                 raise TypeError(f"{self.part.name} yielded {command!r}, which its annotation does not name")
         return commands
-
-    async def _send_all(
-        self, sending: Sequence[tuple[RecordedEvent[Any], Envelope]], trouble: list[ParkedEvent]
-    ) -> None:
-        if len(sending) == 1:
-            answers: list[Any] = [await _caught(self._send(sending[0][1]))]
-        else:
-            answers = await asyncio.gather(*[self._send(e) for _, e in sending], return_exceptions=True)
-        for (record, envelope), answer in zip(sending, answers, strict=True):
-            if not isinstance(answer, BaseException) or isinstance(answer, Rejected):
-                continue
-            if isinstance(answer, StoreError) or not isinstance(answer, Exception):
-                self._may_repeat_to = max(self._may_repeat_to, *(r.position for r, _ in sending))
-                raise answer  # the store is in trouble, not the event: the whole page is tried again
-            if not isinstance(answer, MessageError):
-                _log.error("%s: %s failed", self.name, envelope.name, exc_info=answer)
-            self._park(trouble, record, answer)
 
     def _envelope(self, record: RecordedEvent[Any], command: Command, n: int) -> Envelope:
         metadata = record.metadata
@@ -176,25 +181,6 @@ class Reaction:
         )
 
     # -- side effects ---------------------------------------------------------------------------------------------
-
-    async def _perform(
-        self, records: Sequence[tuple[StoredEvent, RecordedEvent[Any]]], trouble: list[ParkedEvent]
-    ) -> None:
-        """Different streams side by side, each stream in order."""
-        by_stream: dict[str, list[RecordedEvent[Any]]] = {}
-        for _, record in records:
-            by_stream.setdefault(record.stream, []).append(record)
-        await asyncio.gather(*[self._perform_stream(group, trouble) for group in by_stream.values()])
-        trouble.sort(key=lambda letter: letter.position)
-
-    async def _perform_stream(self, group: Sequence[RecordedEvent[Any]], trouble: list[ParkedEvent]) -> None:
-        for record in group:
-            if record.stream in self._parked:
-                trouble.append(parked(record, record.stream, None))
-                continue
-            error = await self._attempt(record)
-            if error is not None:
-                self._park(trouble, record, error)
 
     async def _attempt(self, record: RecordedEvent[Any]) -> Exception | None:
         """Runs the side effect, a few times if it raises. None if it went through."""
@@ -227,11 +213,8 @@ class Reaction:
             try:
                 record = recorded(found[0], self._registry)
                 self._parked.discard(letter.key)
-                if self._effect:
-                    await self._perform([(found[0], record)], trouble)
-                else:
-                    self._may_repeat_to = max(self._may_repeat_to, record.position)
-                    await self._command([(found[0], record)], trouble, record.position)
+                self._may_repeat_to = max(self._may_repeat_to, record.position)
+                await self._handle([record], trouble)
             except HistoryError as error:
                 trouble.append(parked(found[0], letter.key, error))
             finally:

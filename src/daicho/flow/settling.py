@@ -62,7 +62,7 @@ class Settling:
 
     async def _reach(self, position: int, deadline: float, within: float) -> None:
         left = deadline - asyncio.get_running_loop().time()
-        behind = await self._progress.reach(self._processors(), position, max(0.0, left))
+        behind = await self._progress.reach(self._processors, position, max(0.0, left))
         if behind:
             raise StaleAnswer(
                 f"{', '.join(sorted(behind))} did not reach position {position} within {within} s",

@@ -43,6 +43,11 @@ class Envelope(msgspec.Struct, kw_only=True, gc=False):
     posted: bool = False
     """True if it is in the command log as pending, and its outcome belongs there."""
 
+    @property
+    def is_remembered(self) -> bool:
+        """Whether its outcome is kept: it came with a key or an id of the caller's own, or was posted."""
+        return self.key is not None or self.posted or (self.may_repeat and self.cause is None)
+
 
 class CommandSender(Protocol):
     def __call__(self, envelope: Envelope, /) -> Awaitable[Receipt]:

@@ -1,7 +1,6 @@
 """The log as the processors of one process read it: each page fetched and decoded once, whoever asks."""
 
 import asyncio
-import contextlib
 from collections import OrderedDict
 from typing import Any
 
@@ -66,9 +65,11 @@ class Feed:
     async def stop(self) -> None:
         if self._tracker is not None:
             self._tracker.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._tracker
+            await asyncio.wait([self._tracker])
+            if not self._tracker.cancelled():
+                self._tracker.exception()  # told to whoever waited; leaving goes on
             self._tracker = None
+        self.nudge()
 
     async def _track(self) -> None:
         while True:

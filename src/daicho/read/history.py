@@ -1,12 +1,13 @@
 """The register read by people: the audit log, and the story of one flow."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from daicho.core.errors import InvalidMessage
+from daicho.core.errors import InvalidMessage, NotRunning
 from daicho.core.ids import is_uuid
 from daicho.core.messages import RecordedEvent
 from daicho.core.registry import Registry
@@ -66,22 +67,28 @@ class History:
         return recorded(event, self._registry)
 
     async def stored(self, selection: Selection, limit: int | None = None) -> AsyncIterator[StoredEvent]:
-        """Raw events, page by page."""
-        left = limit
-        by_version = selection.stream is not None
-        while left is None or left > 0:
-            page = await self._store.read(selection, limit=_PAGE if left is None else min(_PAGE, left))
+        """Raw events, one by one."""
+        async for page in self._pages(selection, limit):
             for event in page:
                 yield event
-            if len(page) < _PAGE:
-                return
-            left = None if left is None else left - len(page)
-            last = page[-1]
-            if selection.newest_first:
-                bound = {"up_to_version": last.version - 1} if by_version else {"up_to": last.position - 1}
-            else:
-                bound = {"after_version": last.version} if by_version else {"after": last.position}
-            selection = msgspec.structs.replace(selection, **bound)
+
+    async def _pages(self, selection: Selection, limit: int | None) -> AsyncIterator[list[StoredEvent]]:
+        """Page by page; the next one is on its way while this one is looked at."""
+        left = limit
+        coming: asyncio.Task[list[StoredEvent]] | None = None
+        page = await self._store.read(selection, limit=_PAGE if left is None else min(_PAGE, left))
+        try:
+            while page:
+                left = None if left is None else left - len(page)
+                if len(page) == _PAGE and left != 0:
+                    selection = _behind(selection, page[-1])
+                    most = _PAGE if left is None else min(_PAGE, left)
+                    coming = asyncio.ensure_future(self._store.read(selection, limit=most))
+                yield page
+                page, coming = (await coming if coming else []), None
+        finally:
+            if coming is not None:
+                coming.cancel()
 
     async def events(
         self,
@@ -110,8 +117,9 @@ class History:
             after=after,
             newest_first=newest_first,
         )
-        async for event in self.stored(selection, limit):
-            yield recorded(event, self._registry)
+        async for page in self._pages(selection, limit):
+            for event in page:
+                yield recorded(event, self._registry)
 
     async def subscribe(
         self,
@@ -139,7 +147,10 @@ class History:
                     break
                 position = page[-1].position
             position = max(position, head)
-            await self.feed.grown(position)
+            if not await self.feed.grown(position):
+                raise NotRunning(
+                    "the App was left, and the subscription with it", do="subscribe again, `after=` the last"
+                )
 
     # -- one flow -------------------------------------------------------------------------------------------------
 
@@ -213,6 +224,17 @@ class History:
             commands=len(commands),
             seconds=_seconds(first, last),
         )
+
+
+def _behind(selection: Selection, last: StoredEvent) -> Selection:
+    """The selection without what has been read."""
+    if selection.stream is not None:
+        if selection.newest_first:
+            return msgspec.structs.replace(selection, up_to_version=last.version - 1)
+        return msgspec.structs.replace(selection, after_version=last.version)
+    if selection.newest_first:
+        return msgspec.structs.replace(selection, up_to=last.position - 1)
+    return msgspec.structs.replace(selection, after=last.position)
 
 
 def _shown(event: StoredEvent) -> Any:

@@ -61,6 +61,7 @@ class Processor:
         self.retry_asked = False
         self._stored: int = 0
         self._token = 0
+        self._moving: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -69,6 +70,15 @@ class Processor:
     def nudge(self) -> None:
         """Wakes it although the log has not grown."""
         self._feed.nudge()
+
+    async def relocate(self) -> None:
+        """Looks whether another build of the view went live; when it returns, readers get the rows of that one."""
+        if self._task is None or self._task.done():
+            return
+        if self._moving is None:
+            self._moving = asyncio.get_running_loop().create_future()
+        self.nudge()
+        await asyncio.wait([self._moving, self._task], return_when=asyncio.FIRST_COMPLETED)
 
     async def stop(self) -> None:
         """Ends after the page in hand, with the checkpoint written."""
@@ -93,6 +103,9 @@ class Processor:
         while True:
             try:
                 self.name = await self.consumer.locate()
+                if self._moving is not None:
+                    self._moving.set_result(None)
+                    self._moving = None
                 checkpoint = await self._checkpoints.claim(self.name, self._owner)
                 if checkpoint is None:
                     self.state = "waiting"
@@ -103,6 +116,7 @@ class Processor:
                 self._progress.note(self.name, checkpoint.position)
                 self.state, self.error = "catching up", ""
                 await self._work(checkpoint.position)
+                self._progress.disown(self.name)
             except LostLease:
                 self._progress.disown(self.name)
                 self.state = "waiting"
@@ -116,6 +130,7 @@ class Processor:
                 await asyncio.sleep(random.uniform(0.5, 1) * min(5.0, 0.05 * 2**failures))  # noqa: S311
 
     async def _work(self, position: int) -> None:
+        """Returns when there is another build to move to."""
         feed, consumer, types = self._feed, self.consumer, self.consumer.types
         while True:
             if self.retry_asked:
@@ -126,6 +141,8 @@ class Processor:
                 if not await feed.grown(position, _IDLE if self._stored < position else 0.25):
                     if self._stored < position:
                         await self._advance(position)
+                    elif self._moving is not None or await consumer.locate() != self.name:
+                        return
                     continue
             page = await feed.page(position)
             if not page.events:

@@ -1,7 +1,7 @@
 """How far every processor has come, and waiting for it."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
@@ -45,14 +45,13 @@ class Progress:
     def position(self, processor: str) -> int | None:
         return self._own.get(processor)
 
-    async def reach(self, processors: Iterable[str], position: int, timeout: float) -> dict[str, int]:
+    async def reach(self, processors: Callable[[], Iterable[str]], position: int, timeout: float) -> dict[str, int]:
         """Waits until all of `processors` are at `position`. Returns those that are not when `timeout` seconds are
-        over, and where they are."""
-        wanted = list(processors)
+        over, and where they are. Asks for the names again and again: a view that is switched changes its name."""
         deadline = asyncio.get_running_loop().time() + timeout
         while True:
             changed = self._changed
-            behind = {name: at for name in wanted if (at := self._own.get(name, -1)) < position}
+            behind = {name: at for name in processors() if (at := self._own.get(name, -1)) < position}
             elsewhere = [name for name in behind if name not in self._own]
             if elsewhere:
                 stored = await self._stored(elsewhere)

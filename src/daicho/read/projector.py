@@ -5,7 +5,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
-from daicho.core.errors import HistoryError
+from daicho.core.errors import HistoryError, ProjectionFailed
 from daicho.core.messages import RecordedEvent, Row
 from daicho.core.projection import Fold
 from daicho.core.registry import Registry
@@ -73,6 +73,9 @@ class Projector:
         fold = self.fold
         for index in indexes:
             stored, record = page.events[index], page.record(index)
+            if stored.stream in self._parked:
+                trouble.append(parked(stored, stored.stream, None))
+                continue
             if isinstance(record, HistoryError):
                 self._park(trouble, stored, stored.stream, record)
                 continue
@@ -164,7 +167,9 @@ class Projector:
                 record = await self._reread(letter)
                 for each in self.fold.keys(record.event, record):
                     if each == key or letter.key == record.stream:
-                        at = row if each == key else changed.get(each) or await self._views.get(self.table, each)
+                        at = row if each == key else changed.get(each)
+                        if each != key and each not in changed:
+                            at = await self._views.get(self.table, each)
                         folded = self.fold.step(at, record.event, each, record)
                         changed[each] = folded
                         if each == key:
@@ -203,8 +208,17 @@ class Inline:
             if transaction.checkpoint(projector.name) != first - 1:
                 continue
             if any(event.type in projector.types for event in events):
-                records = records or [recorded(event, self._registry) for event in events]
-                self._fold(transaction, projector, records)
+                try:
+                    records = records or [recorded(event, self._registry) for event in events]
+                    self._fold(transaction, projector, records)
+                except Exception as error:
+                    raise ProjectionFailed(
+                        f"the inline projection {projector.fold.name!r} raised {error!r}",
+                        why="it shares the transaction of the append, so the append was not written either",
+                        do="mend the projection, or take `inline=True` off it: then it parks what it cannot take",
+                        projection=projector.fold.name,
+                        position=first,
+                    ) from error
             transaction.advance(projector.name, last)
 
     @staticmethod

@@ -86,10 +86,10 @@ class View(Generic[RowT]):
         reading, loop = self._reading, asyncio.get_running_loop()
         if state.complete_at:
             left = reading.deadline - loop.time() if reading and reading.deadline else 5.0
-            if behind := await self._progress.reach([state.name], state.complete_at, max(0.0, left)):
+            if behind := await self._progress.reach(lambda: [state.name], state.complete_at, max(0.0, left)):
                 raise Rebuilding(
                     f"the view {state.table.name!r} is being built",
-                    why=f"it has come to position {behind[state.name]} of {state.complete_at}",
+                    why=f"it has come to position {min(behind.values())} of {state.complete_at}",
                     do="ask again later; `daicho projection list` shows the progress",
                     view=state.table.name,
                 )
@@ -97,9 +97,9 @@ class View(Generic[RowT]):
         if reading is None or not reading.after:
             return
         left = (reading.deadline or loop.time()) - loop.time()
-        behind = await self._progress.reach([state.name], reading.after, max(0.0, left))
+        behind = await self._progress.reach(lambda: [state.name], reading.after, max(0.0, left))
         if behind:
-            reading.behind[state.table.name] = reading.after - behind[state.name]
+            reading.behind[state.table.name] = reading.after - min(behind.values())
 
 
 class Views:

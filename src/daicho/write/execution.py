@@ -1,13 +1,15 @@
 """Load, decide, append: what handling a command comes down to."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, TypeAlias, cast
+from weakref import WeakValueDictionary
 
 from daicho.core.behaviour import Behaviour
 from daicho.core.codec import encoder_for
 from daicho.core.collaborators import Supply
-from daicho.core.conditions import AppendCondition, holds
+from daicho.core.conditions import ANY, AppendCondition, Criteria, holds
 from daicho.core.errors import ConcurrencyError, Rejected, UnknownMessage, WiringError
 from daicho.core.ids import event_id
 from daicho.core.messages import Command, Context, Event, Receipt
@@ -20,7 +22,6 @@ from daicho.ports.command_sender import Envelope
 from daicho.ports.event_store import (
     Appended,
     AppendRequest,
-    CommandOutcome,
     EventStore,
     InlineTransaction,
     NewEvent,
@@ -30,7 +31,7 @@ from daicho.ports.event_store import (
 )
 from daicho.ports.probe import Probe
 from daicho.write.appending import Appender
-from daicho.write.middleware.idempotency import fingerprint_of
+from daicho.write.middleware.idempotency import outcome_of
 from daicho.write.repository import Held, Repository
 
 __all__ = ["Execution", "Inline"]
@@ -62,7 +63,7 @@ class Execution:
         self._behaviours, self._supplies = behaviours, supplies
         self._repository, self._appender, self._store, self._log = repository, appender, store, log
         self._registry, self._clock, self._probe, self._inline = registry, clock, probe, inline
-        self._metadata: dict[tuple[str, int], bytes] = {}
+        self._turns: WeakValueDictionary[Criteria, asyncio.Lock] = WeakValueDictionary()
 
     async def __call__(self, envelope: Envelope) -> Receipt:
         behaviour = self._behaviours.get(type(envelope.command))
@@ -71,7 +72,8 @@ class Execution:
                 f"no part of this App handles {envelope.name}", do="give App the decider or aggregate that does"
             )
         if behaviour.boundary is not None:
-            return await self._within_boundary(envelope, behaviour)
+            async with self._turn(behaviour.boundary(envelope.command)) as criteria:
+                return await self._within_boundary(envelope, behaviour, criteria)
         return await self._in_stream(envelope, behaviour)
 
     # -- one stream -----------------------------------------------------------------------------------------------
@@ -80,7 +82,7 @@ class Execution:
         stream = behaviour.stream_of(envelope.command)
         repository = self._repository
         held = repository.held(stream)
-        fresh = held is None
+        fresh = held is None and not repository.is_loading(stream)
         while True:
             if held is None:
                 held = await repository.fetch(behaviour, stream)
@@ -103,7 +105,6 @@ class Execution:
                 if not isinstance(error, Rejected):
                     raise
                 if await self._stands(stream, held, base, fresh):
-                    await self._remember_refusal(envelope, error)
                     raise
             else:
                 if events:
@@ -114,13 +115,15 @@ class Execution:
             held, fresh = None, True
         try:
             writes = self._encoded(envelope, stream, behaviour, events, base)
+            self._probe("append.before")
         except BaseException:
             repository.evict(stream, held)
             raise
-        self._probe("append.before")
         held.state, held.version = state, base + len(events)
         snapshot = repository.snapshot_if_due(stream, held)
-        request = AppendRequest(writes=(writes,), outcome=self._outcome(envelope, "done"), inline=self._inline)
+        request = AppendRequest(
+            writes=(writes,), outcome=outcome_of(envelope, "done", self._clock), inline=self._inline
+        )
         held.pending = appending = self._appender.submit(request)
         try:
             appended = await appending
@@ -158,7 +161,7 @@ class Execution:
         return await self._repository.fetch(held.behaviour, stream)
 
     async def _without_events(self, envelope: Envelope, stream: str, held: Held) -> Receipt:
-        outcome = self._outcome(envelope, "done")
+        outcome = outcome_of(envelope, "done", self._clock)
         if outcome is not None:
             await self._log.record(outcome)
         return Receipt(
@@ -172,10 +175,17 @@ class Execution:
 
     # -- a boundary of criteria -----------------------------------------------------------------------------------
 
-    async def _within_boundary(self, envelope: Envelope, behaviour: Behaviour) -> Receipt:
-        assert behaviour.boundary is not None
+    @asynccontextmanager
+    async def _turn(self, criteria: Criteria) -> AsyncGenerator[Criteria]:
+        """One at a time for equal criteria: beside each other, all but one of them would have to decide again."""
+        turn = self._turns.get(criteria)
+        if turn is None:
+            turn = self._turns[criteria] = asyncio.Lock()
+        async with turn:
+            yield criteria
+
+    async def _within_boundary(self, envelope: Envelope, behaviour: Behaviour, criteria: Criteria) -> Receipt:
         stream = behaviour.stream_of(envelope.command)
-        criteria = behaviour.boundary(envelope.command)
         head = await self._store.head()
         state, after = behaviour.fresh(), 0
         while page := await self._store.read(Selection(criteria=criteria, after=after, up_to=head), limit=1000):
@@ -184,11 +194,7 @@ class Execution:
             )
             after = page[-1].position
         events: list[Event] = []
-        try:
-            behaviour.decide(state, envelope.command, self._extras(envelope), events)
-        except Rejected as error:
-            await self._remember_refusal(envelope, error)
-            raise
+        behaviour.decide(state, envelope.command, self._extras(envelope), events)
         if not events:
             version = await self._store.stream_version(stream)
             return await self._without_events(envelope, stream, Held(behaviour, state, version, after, 0))
@@ -198,7 +204,7 @@ class Execution:
             AppendRequest(
                 writes=(write,),
                 condition=AppendCondition(criteria, after=head),
-                outcome=self._outcome(envelope, "done"),
+                outcome=outcome_of(envelope, "done", self._clock),
                 inline=self._inline,
             )
         )
@@ -254,7 +260,7 @@ class Execution:
                 )
             )
         if base is None:
-            return StreamWrite(stream=stream, events=tuple(new))
+            return StreamWrite(stream=stream, events=tuple(new), expected=envelope.expected or ANY)
         return StreamWrite(stream=stream, events=tuple(new), expected=base)
 
     def _metadata_of(self, envelope: Envelope) -> bytes:
@@ -266,32 +272,6 @@ class Execution:
         if envelope.occurred_at is not None:
             found["occurred"] = "given"
         return _encode_metadata(found)
-
-    def _outcome(self, envelope: Envelope, state: str, reason: str | None = None) -> CommandOutcome | None:
-        """What the command log keeps of this command; None for the everyday ones, which their events tell of."""
-        if envelope.key is None and not envelope.posted:
-            return None
-        now = to_text(self._clock.now())
-        return CommandOutcome(
-            command_id=envelope.command_id,
-            name=envelope.name,
-            state=state,
-            key=envelope.key,
-            fingerprint=fingerprint_of(envelope),
-            reason=reason,
-            actor=envelope.actor,
-            tenant=envelope.tenant,
-            correlation_id=envelope.correlation_id,
-            cause=envelope.cause,
-            received_at=now,
-            finished_at=now,
-        )
-
-    async def _remember_refusal(self, envelope: Envelope, error: Rejected) -> None:
-        """A keyed or posted command that is refused stays refused: asking again gives the same answer."""
-        outcome = self._outcome(envelope, "rejected", error.what)
-        if outcome is not None:
-            await self._log.record(outcome)
 
     @staticmethod
     def _receipt(envelope: Envelope, stream: str, appended: Appended, events: Sequence[Event]) -> Receipt:

@@ -13,7 +13,7 @@ from daicho.ports.clock import Clock
 from daicho.ports.command_log import CommandLog
 from daicho.ports.command_sender import Envelope, pack
 from daicho.ports.event_store import CommandOutcome
-from daicho.write.middleware.idempotency import fingerprint_of
+from daicho.write.middleware.idempotency import check_content, fingerprint_of
 from daicho.write.pipeline import Handler
 
 __all__ = ["Gateway"]
@@ -79,7 +79,7 @@ class Gateway:
         expected = envelope.expected
         if expected is not None and not isinstance(expected, int):
             raise InvalidMessage("a posted command can expect a version only as a number", do="leave `expected` out")
-        await self._log.record(
+        stands = await self._log.record(
             CommandOutcome(
                 command_id=envelope.command_id,
                 name=envelope.name,
@@ -94,4 +94,5 @@ class Gateway:
             ),
             replace=False,
         )
+        check_content(envelope, stands)
         return envelope.command_id

@@ -22,11 +22,11 @@ class Audit:
         try:
             return await proceed(envelope)
         except Rejected as error:
-            if envelope.key is None and not envelope.posted and not error.data.get("duplicate"):
+            if not envelope.is_remembered and not error.data.get("duplicate"):
                 await self._note(envelope, "rejected", error.what)
             raise
         except MessageError as error:
-            if envelope.key is None and not envelope.posted:
+            if not envelope.is_remembered:
                 await self._note(envelope, "failed", error.what)
             raise
 

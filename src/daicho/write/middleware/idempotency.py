@@ -10,12 +10,14 @@ from daicho.core.errors import KeyReused, Rejected
 from daicho.core.ids import event_id
 from daicho.core.messages import Receipt, RecordedEvent
 from daicho.core.streams import Position
+from daicho.core.times import to_text
+from daicho.ports.clock import Clock
 from daicho.ports.command_log import CommandLog
 from daicho.ports.command_sender import Envelope
 from daicho.ports.event_store import CommandOutcome, Selection
 from daicho.write.pipeline import Handler
 
-__all__ = ["Idempotency", "fingerprint_of"]
+__all__ = ["Idempotency", "check_content", "fingerprint_of", "outcome_of"]
 
 Read = Callable[[Selection], Awaitable[list[RecordedEvent[Any]]]]
 
@@ -24,79 +26,112 @@ def fingerprint_of(envelope: Envelope) -> str:
     return blake2b(encode_json(envelope.command), digest_size=8).hexdigest()
 
 
+def outcome_of(envelope: Envelope, state: str, clock: Clock, reason: str | None = None) -> CommandOutcome | None:
+    """What the command log keeps of the command; None for the everyday ones, which their events tell of."""
+    if not envelope.is_remembered:
+        return None
+    at = to_text(clock.now())
+    return CommandOutcome(
+        command_id=envelope.command_id,
+        name=envelope.name,
+        state=state,
+        key=envelope.key,
+        fingerprint=fingerprint_of(envelope),
+        reason=reason,
+        actor=envelope.actor,
+        tenant=envelope.tenant,
+        correlation_id=envelope.correlation_id,
+        cause=envelope.cause,
+        received_at=at,
+        finished_at=at,
+    )
+
+
+def check_content(envelope: Envelope, outcome: CommandOutcome) -> None:
+    """Raises KeyReused if `outcome` is of another command under the same key or id."""
+    if outcome.fingerprint is not None and outcome.fingerprint != fingerprint_of(envelope):
+        raise KeyReused(
+            f"the key {envelope.key or envelope.command_id!r} was used before for another {envelope.name}",
+            why="a key stands for one command; the first one was handled and stands",
+            do="send the changed command with a new key",
+            command_id=envelope.command_id,
+        )
+
+
 class Idempotency:
     """Answers a command that was handled before with the outcome of that first time.
 
-    Looks twice: at the events, whose ids follow from the command's, and, for keyed commands, at the command log. A
-    command that is in flight right now is waited for, not run beside. A command with a fresh id is not looked up.
+    Looks twice: at the events, whose ids follow from the command's, and at the command log. A command that is in
+    flight right now is waited for, not run beside. A command with a fresh id is not looked up.
     """
 
-    def __init__(self, log: CommandLog, read: Read) -> None:
-        self._log, self._read = log, read
+    def __init__(self, log: CommandLog, read: Read, clock: Clock) -> None:
+        self._log, self._read, self._clock = log, read, clock
         self._in_flight: dict[str, asyncio.Future[None]] = {}
 
     async def __call__(self, envelope: Envelope, proceed: Handler) -> Receipt:
-        if envelope.key is None and not envelope.may_repeat:
+        if not envelope.may_repeat and not envelope.is_remembered:
             return await proceed(envelope)
         while other := self._in_flight.get(envelope.command_id):
             await asyncio.wait([other])
         done = self._in_flight[envelope.command_id] = asyncio.get_running_loop().create_future()
         try:
-            return await self._earlier(envelope) or await proceed(envelope)
+            return await self._earlier(envelope) or await self._now(envelope, proceed)
         finally:
             del self._in_flight[envelope.command_id]
             done.set_result(None)
 
+    async def _now(self, envelope: Envelope, proceed: Handler) -> Receipt:
+        try:
+            receipt = await proceed(envelope)
+        except Rejected as error:
+            # another process may have handled it meanwhile, and this one was refused because it has happened
+            if earlier := await self._by_events(envelope, envelope.correlation_id):
+                return earlier
+            if refusal := outcome_of(envelope, "rejected", self._clock, error.what):
+                await self._log.record(refusal)
+            raise
+        if receipt.events:
+            return receipt
+        return await self._by_events(envelope, envelope.correlation_id) or receipt
+
     async def _earlier(self, envelope: Envelope) -> Receipt | None:
-        outcome: CommandOutcome | None = None
-        if envelope.key is not None or envelope.posted:
-            outcome = await self._log.outcome(envelope.command_id)
-            if outcome is not None:
-                self._check_content(envelope, outcome)
-                if outcome.state == "rejected":
-                    raise Rejected(outcome.reason or "rejected before", duplicate=True)
-        events = await self._recorded_by(envelope)
-        if events:
-            last = events[-1]
-            return Receipt(
-                command_id=envelope.command_id,
-                stream=last.stream,
-                version=last.version,
-                position=last.position,
-                events=tuple(e.event for e in events),
-                correlation_id=last.correlation_id,
-                duplicate=True,
-            )
-        if outcome is not None and outcome.state == "done":
+        outcome = await self._log.outcome(envelope.command_id)
+        if outcome is not None:
+            check_content(envelope, outcome)
+        correlation_id = (outcome and outcome.correlation_id) or envelope.correlation_id
+        if receipt := await self._by_events(envelope, correlation_id):
+            return receipt
+        if outcome is None:
+            return None
+        if outcome.state == "rejected":
+            raise Rejected(outcome.reason or "rejected before", duplicate=True)
+        if outcome.state == "done":
             return Receipt(
                 command_id=envelope.command_id,
                 stream=outcome.stream or "",
                 version=outcome.version,
                 position=Position(outcome.position),
                 events=(),
-                correlation_id=outcome.correlation_id or envelope.correlation_id,
+                correlation_id=correlation_id,
                 duplicate=True,
             )
         return None
 
-    @staticmethod
-    def _check_content(envelope: Envelope, outcome: CommandOutcome) -> None:
-        if outcome.fingerprint is not None and outcome.fingerprint != fingerprint_of(envelope):
-            raise KeyReused(
-                f"the key {envelope.key!r} was used before for another {envelope.name}",
-                why="a key stands for one command; the first one was handled and stands",
-                do="send the changed command with a new key",
-                command_id=envelope.command_id,
-            )
-
-    async def _recorded_by(self, envelope: Envelope) -> list[RecordedEvent[Any]]:
-        first = await self._read(Selection(event_id=event_id(envelope.correlation_id, envelope.command_id, 0)))
+    async def _by_events(self, envelope: Envelope, correlation_id: str) -> Receipt | None:
+        first = await self._read(Selection(event_id=event_id(correlation_id, envelope.command_id, 0)))
         if not first:
-            return []
-        return await self._read(
-            Selection(
-                correlation_id=first[0].correlation_id,
-                causation_id=envelope.command_id,
-                after=first[0].position - 1,
-            )
+            return None
+        events = await self._read(
+            Selection(correlation_id=correlation_id, causation_id=envelope.command_id, after=first[0].position - 1)
+        )
+        last = events[-1]
+        return Receipt(
+            command_id=envelope.command_id,
+            stream=last.stream,
+            version=last.version,
+            position=last.position,
+            events=tuple(e.event for e in events),
+            correlation_id=correlation_id,
+            duplicate=True,
         )

@@ -2,6 +2,7 @@
 
 import random
 
+from daicho.core.conditions import ANY
 from daicho.core.errors import ConcurrencyError
 from daicho.core.messages import Receipt
 from daicho.ports.clock import Clock
@@ -27,9 +28,9 @@ class Retry:
                 return await proceed(envelope)
             except ConcurrencyError:
                 attempt += 1
-                if envelope.expected is not None or attempt >= self._attempts:
+                if envelope.expected not in (None, ANY) or attempt >= self._attempts:
                     raise
                 # another process may have handled this very command in between
-                envelope.may_repeat = envelope.may_repeat or envelope.key is not None
+                envelope.may_repeat = envelope.may_repeat or envelope.is_remembered
             if attempt > 1:
                 await self._clock.sleep(random.uniform(0, 0.001 * 2**attempt))  # noqa: S311 - jitter, not a secret

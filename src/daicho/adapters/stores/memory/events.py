@@ -8,7 +8,7 @@ from daicho.adapters.stores.memory.commands import keep
 from daicho.adapters.stores.memory.contents import Contents, Shelf
 from daicho.adapters.stores.memory.inline import MemoryInline
 from daicho.core.conditions import Expected, holds
-from daicho.core.errors import ConcurrencyError, DuplicateEventId
+from daicho.core.errors import ConcurrencyError, DuplicateEventId, InvalidMessage
 from daicho.core.messages import replace
 from daicho.core.streams import category_of
 from daicho.ports.event_store import (
@@ -34,6 +34,7 @@ class MemoryEvents(Shelf):
     async def _execute(self, contents: Contents, request: AppendRequest) -> Appended | Exception:
         """First everything that can fail, on the side; then, in one go, everything that changes the contents."""
         try:
+            _check_streams(request)
             if earlier := _appended_before(contents, request):
                 return earlier
             events = _placed(contents, request, self._recording_time(contents))
@@ -89,6 +90,14 @@ class MemoryEvents(Shelf):
             return dict(Counter((event.type, event.schema_version) for event in contents.events))
 
 
+def _check_streams(request: AppendRequest) -> None:
+    names = [write.stream for write in request.writes]
+    if len(set(names)) < len(names):
+        raise InvalidMessage(
+            "one append names a stream twice", do="put all events of a stream into one write", path="writes"
+        )
+
+
 def _new_events(request: AppendRequest) -> Iterator[tuple[str, NewEvent]]:
     return ((write.stream, event) for write in request.writes for event in write.events)
 
@@ -132,10 +141,9 @@ def _placed(contents: Contents, request: AppendRequest, recorded_at: str) -> lis
                 actual=None,
                 events=tuple(hits[:_NAMED_AT_MOST]),
             )
-    versions: dict[str, int] = {}
     placed: list[StoredEvent] = []
     for write in request.writes:
-        version = versions.get(write.stream, len(contents.streams.get(write.stream, ())))
+        version = len(contents.streams.get(write.stream, ()))
         if not holds(write.expected, version):
             raise ConcurrencyError(
                 f"{write.stream} is at version {version}, not {write.expected!r}",
@@ -146,7 +154,6 @@ def _placed(contents: Contents, request: AppendRequest, recorded_at: str) -> lis
         for event in write.events:
             version += 1
             placed.append(_stored(event, write.stream, version, len(contents.events) + len(placed) + 1, recorded_at))
-        versions[write.stream] = version
     return placed
 
 

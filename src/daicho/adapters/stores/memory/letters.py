@@ -17,17 +17,23 @@ _OPEN = ("parked", "retry")
 
 
 def park_all(contents: Contents, processor: str, events: Sequence[ParkedEvent], at: str) -> None:
+    """The same event parked once more, after a rewind, is the letter it was before."""
     for event in events:
-        contents.letters_ever += 1
-        number = contents.letters_ever
+        same = (processor, event.key, event.position)
+        known = next((n for n, each in contents.letters.items() if _place(each) == same), None)
+        if known is None:
+            contents.letters_ever += 1
+            number, before = contents.letters_ever, 0
+        else:
+            number, before = known, contents.letters[known].attempts
+        parked = msgspec.structs.asdict(event) | {"attempts": before + event.attempts}
         contents.letters[number] = DeadLetter(
-            number=number,
-            processor=processor,
-            parked_at=at,
-            state="parked",
-            reason=None,
-            **msgspec.structs.asdict(event),
+            number=number, processor=processor, parked_at=at, state="parked", reason=None, **parked
         )
+
+
+def _place(letter: DeadLetter) -> tuple[str, str, int]:
+    return (letter.processor, letter.key, letter.position)
 
 
 def went_through(contents: Contents, numbers: Iterable[int]) -> None:

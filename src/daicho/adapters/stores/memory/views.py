@@ -7,7 +7,7 @@ from daicho.adapters.stores.memory.checkpoints import move_checkpoint
 from daicho.adapters.stores.memory.contents import Contents, Shelf, StoredTable
 from daicho.adapters.stores.memory.letters import park_all, went_through
 from daicho.adapters.stores.memory.rows import decode, encode, opened, shape_of
-from daicho.core.errors import NoSuchField
+from daicho.core.errors import NoSuchField, WiringError
 from daicho.ports.view_store import TableSpec, ViewChange
 
 __all__ = ["MemoryViews"]
@@ -16,7 +16,14 @@ __all__ = ["MemoryViews"]
 class MemoryViews(Shelf):
     async def open_table(self, table: TableSpec) -> None:
         async with self._critical() as contents:
-            contents.tables.setdefault((table.name, table.generation), StoredTable(shape_of(table.row_type)))
+            shape = shape_of(table.row_type)
+            stored = contents.tables.setdefault((table.name, table.generation), StoredTable(shape))
+            if stored.shape != shape:
+                raise WiringError(
+                    f"generation {table.generation} of {table.name!r} was built for other rows",
+                    why=f"its fields are {stored.shape}, those of {table.row_type.__name__} are {shape}",
+                    do="build a new generation",
+                )
 
     async def live_generation(self, name: str) -> int | None:
         async with self._critical() as contents:

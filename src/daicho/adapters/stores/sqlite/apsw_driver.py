@@ -1,7 +1,7 @@
 """SQLite through apsw: a library of its own, always a recent one."""
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from daicho.adapters.stores.sqlite.driver import Connection, Driver, Progress, translated
 
@@ -29,12 +29,11 @@ class ApswConnection:
             raise self._translated(error) from error
         self._cursor: Any = self._raw.cursor()
         self._changes = self._raw.changes
-        if not read_only:
-            self._raw.set_wal_hook(self._committed)
 
     def execute(self, sql: str, bound: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         try:
-            return cast("list[tuple[Any, ...]]", self._cursor.execute(sql, bound).fetchall())
+            rows: list[tuple[Any, ...]] = self._cursor.execute(sql, bound).fetchall()
+            return rows
         except apsw.Error as error:
             raise self._translated(error) from error
 
@@ -49,6 +48,10 @@ class ApswConnection:
 
     def in_transaction(self) -> bool:
         return self._raw.in_transaction
+
+    def checkpoint_by_hand(self) -> None:
+        # The one hook: it takes the place of the automatic checkpoint (and the pragma would take it away again).
+        self._raw.set_wal_hook(self._committed)
 
     def wal_pages(self) -> int:
         return self._wal_pages

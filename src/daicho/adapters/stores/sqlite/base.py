@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, TypeVar
 
+from daicho.adapters.stores.sqlite.breath import breathe
 from daicho.adapters.stores.sqlite.location import parse_url
 from daicho.adapters.stores.sqlite.readers import Look, Readers
 from daicho.adapters.stores.sqlite.watch import Watches
@@ -43,8 +44,11 @@ class Part:
         """What this process noted before can be read."""
         await self._opened().writer.settle()
 
-    def _here(self, look: Look[T]) -> T:
-        return self._opened().readers.here(look)
+    async def _here(self, look: Look[T]) -> T:
+        """For what is read faster than a thread is woken."""
+        found = self._opened().readers.here(look)
+        await breathe()
+        return found
 
     async def _aside(self, look: Look[T]) -> T:
         return await self._opened().readers.aside(look)

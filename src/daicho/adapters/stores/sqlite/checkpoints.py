@@ -54,7 +54,7 @@ class SqliteCheckpoints(Part):
         return await self._write(work)
 
     async def claim(self, processor: str, owner: str) -> Checkpoint | None:
-        if self._is_taken(self._here(lambda connection: connection.execute(_LEASE, (processor,))), owner):
+        if self._is_taken(await self._here(lambda connection: connection.execute(_LEASE, (processor,))), owner):
             return None  # asked for again and again while another process is at it: not worth a commit
 
         def work(transaction: Transaction) -> Checkpoint | None:
@@ -101,4 +101,4 @@ class SqliteCheckpoints(Part):
         await self._write(work)
 
     async def checkpoints(self) -> Sequence[Checkpoint]:
-        return [_checkpoint(row) for row in self._here(lambda connection: connection.execute(_ALL))]
+        return [_checkpoint(row) for row in await self._here(lambda connection: connection.execute(_ALL))]

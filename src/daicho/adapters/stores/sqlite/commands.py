@@ -64,7 +64,7 @@ class SqliteCommandLog(Part):
 
     async def outcome(self, command_id: str) -> CommandOutcome | None:
         await self._settled()
-        rows = self._here(lambda connection: connection.execute(_ONE, (command_id,)))
+        rows = await self._here(lambda connection: connection.execute(_ONE, (command_id,)))
         return _outcome(rows[0]) if rows else None
 
     async def pending(self, *, limit: int) -> Sequence[CommandOutcome]:
@@ -78,7 +78,9 @@ class SqliteCommandLog(Part):
         await self._settled()
         sql, bound = _NEWEST, (state, state, limit)
         if correlation_id is not None:
-            rows = self._here(lambda connection: connection.execute(_OF_FLOW, (correlation_id, state, state, limit)))
+            rows = await self._here(
+                lambda connection: connection.execute(_OF_FLOW, (correlation_id, state, state, limit))
+            )
         else:
             rows = await self._aside(lambda connection: connection.execute(sql, bound))
         return [_outcome(row) for row in rows]

@@ -31,6 +31,10 @@ class Connection(Protocol):
 
     def in_transaction(self) -> bool: ...
 
+    def checkpoint_by_hand(self) -> None:
+        """No commit of this connection checkpoints any more; `wal_pages` tells when to do it."""
+        ...
+
     def wal_pages(self) -> int:
         """About how many pages the write-ahead log holds since it was last started anew."""
         ...

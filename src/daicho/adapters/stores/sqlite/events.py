@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from daicho.adapters.stores.sqlite.appending import append_all
 from daicho.adapters.stores.sqlite.base import Part
+from daicho.adapters.stores.sqlite.breath import breathe
 from daicho.adapters.stores.sqlite.queries import statement
 from daicho.adapters.stores.sqlite.reading import read_events
 from daicho.ports.event_store import Appended, AppendRequest, Selection, StoredEvent
@@ -24,7 +25,7 @@ class SqliteEvents(Part):
     async def read(self, selection: Selection, *, limit: int) -> list[StoredEvent]:
         opened = self._opened()
         if self._is_small(selection, limit, opened.watches.seen):
-            return opened.readers.here(lambda connection: read_events(connection, selection, limit))
+            return await self._here(lambda connection: read_events(connection, selection, limit))
         return await opened.readers.aside(lambda connection: read_events(connection, selection, limit))
 
     @staticmethod
@@ -36,10 +37,12 @@ class SqliteEvents(Part):
         return 0 <= head - selection.after <= _FEW
 
     async def stream_version(self, stream: str) -> int:
-        return self._here(lambda connection: connection.execute(_STREAM_VERSION, (stream,)))[0][0] or 0
+        return (await self._here(lambda connection: connection.execute(_STREAM_VERSION, (stream,))))[0][0] or 0
 
     async def head(self) -> int:
-        return self._opened().watches.head()
+        head = self._opened().watches.head()
+        await breathe()
+        return head
 
     async def wait(self, after: int) -> int:
         return await self._opened().watches.wait(after)

@@ -63,7 +63,7 @@ class SqliteDeadLetters(Part):
         return [DeadLetter(**dict(zip(DeadLetter.__struct_fields__, row, strict=True))) for row in rows]
 
     async def parked_keys(self, processor: str) -> set[str]:
-        return {key for (key,) in self._here(lambda connection: connection.execute(_KEYS, (processor,)))}
+        return {key for (key,) in await self._here(lambda connection: connection.execute(_KEYS, (processor,)))}
 
     async def ask_retry(self, processor: str | None = None, *, number: int | None = None) -> int:
         def work(transaction: Transaction) -> int:

@@ -190,10 +190,6 @@ where correlation_id = ? and (? is null or state = ?) order by received_at, numb
 -- name, generation
 insert into daicho_tables (name, generation) values (?, ?) on conflict do nothing
 
--- name: table_names_like
--- name
-select distinct name from daicho_tables where name = ?
-
 -- name: live_generation
 -- name
 select generation from daicho_tables where name = ? and live

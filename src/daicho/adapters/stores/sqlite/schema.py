@@ -33,7 +33,7 @@ def prepare_writer(connection: Connection, location: Location) -> None:
         connection.execute(pragma)
     _switch_to_wal(connection, location)
     connection.execute(f"pragma synchronous = {'full' if location.durability == 'full' else 'normal'}")
-    connection.execute("pragma wal_autocheckpoint = 0")
+    connection.checkpoint_by_hand()
     if is_new:
         _create(connection, location)
     # Also proves that the file can be written, before anybody relies on it.

@@ -100,7 +100,7 @@ create index daicho_commands_correlation on daicho_commands (correlation_id) whe
 
 -- Every generation of every read model; readers of the name get the live one.
 create table daicho_tables (
-  name       text    not null collate nocase,
+  name       text    not null,
   generation integer not null,
   live       integer not null default 0,
   primary key (name, generation)

@@ -14,7 +14,7 @@ _DROP, _DROP_ALL = statement("drop_snapshot"), statement("drop_snapshots")
 class SqliteSnapshots(Part):
     async def load_snapshot(self, stream: str) -> Snapshot | None:
         await self._settled()
-        rows = self._here(lambda connection: connection.execute(_LOAD, (stream,)))
+        rows = await self._here(lambda connection: connection.execute(_LOAD, (stream,)))
         if not rows:
             return None
         [(name, version, fold, state)] = rows

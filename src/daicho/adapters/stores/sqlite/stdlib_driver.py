@@ -1,6 +1,7 @@
 """SQLite through the standard library: whatever library Python was built with."""
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -11,11 +12,12 @@ from daicho.adapters.stores.sqlite.driver import Connection, Driver, Progress, t
 __all__ = ["StdlibDriver", "stdlib_driver"]
 
 _STEP = 1000
+_PAGE = 4096
 
 
 class StdlibConnection:
     def __init__(self, path: str, read_only: bool) -> None:
-        self._path, self._commits, self._checkpointed = path, 0, 0
+        self._path, self._commits, self._checkpointed, self._log_size_then = path, 0, 0, 0
         name = f"file:{quote(path)}?mode={'ro' if read_only else 'rwc'}"
         with self._errors():
             self._raw = sqlite3.connect(
@@ -31,7 +33,7 @@ class StdlibConnection:
         if sql == "commit":
             self._commits += 1
         elif sql.startswith("pragma wal_checkpoint"):
-            self._commits, self._checkpointed = 0, self._raw.total_changes
+            self._commits, self._checkpointed, self._log_size_then = 0, self._raw.total_changes, self._log_size()
         return rows
 
     def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
@@ -46,9 +48,20 @@ class StdlibConnection:
     def in_transaction(self) -> bool:
         return self._raw.in_transaction
 
+    def checkpoint_by_hand(self) -> None:
+        self.execute("pragma wal_autocheckpoint = 0")
+
     def wal_pages(self) -> int:
-        # This driver has no hook that tells. A commit rewrites some pages, however little it holds.
-        return self._commits * 6 + (self._raw.total_changes - self._checkpointed) // 4
+        # This driver has no hook that tells. A commit rewrites some pages, however little it holds; and the log
+        # file, which never shrinks, shows what went beyond its former size.
+        grown = max(0, self._log_size() - self._log_size_then) // _PAGE
+        return max(grown, self._commits * 6 + (self._raw.total_changes - self._checkpointed) // 4)
+
+    def _log_size(self) -> int:
+        try:
+            return os.stat(f"{self._path}-wal").st_size
+        except OSError:
+            return 0
 
     def wait_for_locks(self, seconds: float) -> None:
         self.execute(f"pragma busy_timeout = {int(seconds * 1000)}")

@@ -35,6 +35,16 @@ def _check_name(name: str) -> None:
         )
 
 
+def _physical(name: str) -> str:
+    """The name itself, unless SQLite could take it for another: it does not tell `Orders` from `orders`.
+
+    Which letters are capitals is then added behind a tilde, and tildes of the name are doubled.
+    """
+    capitals = sum(1 << n for n, letter in enumerate(name) if "A" <= letter <= "Z")
+    doubled = name.replace("~", "~~")
+    return f"{doubled}~{capitals:x}" if capitals else doubled
+
+
 class Table:
     """All statements about one table. Names are quoted, values are bound."""
 
@@ -42,8 +52,9 @@ class Table:
         _check_name(name)
         self.name, self.generation = name, generation
         self.codec: RowCodec = codec_for(row_type)
-        self.view = quoted(name)
-        self.table_name = f"{name}__{generation}"
+        base = _physical(name)
+        self.view = quoted(base)
+        self.table_name = f"{base}__{generation}"
         self.table = quoted(self.table_name)
         names = [quoted(column.name) for column in self.codec.columns]
         fields = ", ".join(names)

@@ -10,12 +10,12 @@ from daicho.adapters.stores.sqlite.letters import park_all, went_through
 from daicho.adapters.stores.sqlite.queries import statement
 from daicho.adapters.stores.sqlite.tables import Table, table_for
 from daicho.adapters.stores.sqlite.writer import Transaction
-from daicho.core.errors import StoreFailed, TwoHandlers, WiringError
+from daicho.core.errors import StoreFailed, WiringError
 from daicho.ports.view_store import TableSpec, ViewChange
 
 __all__ = ["SqliteViews"]
 
-_NOTE, _LIKE, _LIVE = statement("note_table"), statement("table_names_like"), statement("live_generation")
+_NOTE, _LIVE = statement("note_table"), statement("live_generation")
 _GENERATIONS, _MAKE_LIVE = statement("generations"), statement("make_live")
 _FORGET, _COLUMNS = statement("forget_table"), statement("columns")
 
@@ -26,13 +26,6 @@ def _stored_shape(connection: Connection, table: Table) -> dict[str, str]:
 
 def _open_table(transaction: Transaction, table: Table) -> None:
     connection = transaction.connection
-    for (other,) in connection.execute(_LIKE, (table.name,)):
-        if other != table.name:
-            raise TwoHandlers(
-                f"projections {other!r} and {table.name!r} would share a table",
-                why="SQLite does not tell names apart by case",
-                do="rename one of them",
-            )
     stored = _stored_shape(connection, table)
     if stored and stored != table.shape():
         raise WiringError(
@@ -84,15 +77,15 @@ class SqliteViews(Part):
         await self._write(lambda transaction: _open_table(transaction, compiled))
 
     async def live_generation(self, name: str) -> int | None:
-        rows = self._here(lambda connection: connection.execute(_LIVE, (name,)))
+        rows = await self._here(lambda connection: connection.execute(_LIVE, (name,)))
         return rows[0][0] if rows else None
 
     async def generations(self, name: str) -> Sequence[int]:
-        return [number for (number,) in self._here(lambda connection: connection.execute(_GENERATIONS, (name,)))]
+        return [number for (number,) in await self._here(lambda connection: connection.execute(_GENERATIONS, (name,)))]
 
     async def shape_fits(self, table: TableSpec) -> bool:
         compiled = table_for(table)
-        stored = self._here(lambda connection: _stored_shape(connection, compiled))
+        stored = await self._here(lambda connection: _stored_shape(connection, compiled))
         return not stored or stored == compiled.shape()
 
     async def switch(self, table: TableSpec) -> None:
@@ -105,12 +98,12 @@ class SqliteViews(Part):
 
     async def get(self, table: TableSpec, key: str) -> Any | None:
         compiled = table_for(table)
-        return self._here(lambda connection: compiled.get(connection, key))
+        return await self._here(lambda connection: compiled.get(connection, key))
 
     async def get_many(self, table: TableSpec, keys: Sequence[str]) -> dict[str, Any]:
         compiled = table_for(table)
         if len(keys) <= 100:
-            return self._here(lambda connection: compiled.get_many(connection, keys))
+            return await self._here(lambda connection: compiled.get_many(connection, keys))
         return await self._aside(lambda connection: compiled.get_many(connection, keys))
 
     async def find(

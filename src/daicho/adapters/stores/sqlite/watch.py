@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from functools import partial
 
+from daicho.adapters.stores.sqlite.breath import breathe
 from daicho.adapters.stores.sqlite.driver import Connection
 from daicho.adapters.stores.sqlite.queries import statement
 from daicho.core.errors import StoreClosed, StoreError
@@ -80,7 +81,7 @@ class Watches:
         self._lock = threading.Lock()
         self._watches: dict[asyncio.AbstractEventLoop, _Watch] = {}
         self._version: int = -1
-        self.seen = 0
+        self.seen: int = connection.execute(_HEAD)[0][0] or 0
         """The greatest position that this process knows of."""
         self._closed = False
 
@@ -102,13 +103,17 @@ class Watches:
         try:
             # Only now that an append would tell us: one that came before is seen here.
             head = self.head()
-            return head if head > after else await future
+            if head <= after:
+                return await future
+            await breathe()
+            return head
         finally:
             watch.remove(future)
             future.cancel()
 
     def moved(self, head: int) -> None:
         """Called by the writer after a commit, in whatever thread it runs."""
+        self.seen = head
         for loop, watch in list(self._watches.items()):
             if watch.waiting:
                 self._call(loop, partial(watch.tell, head))

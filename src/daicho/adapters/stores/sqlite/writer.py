@@ -14,12 +14,12 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from queue import Empty, SimpleQueue
-from types import coroutine
 from typing import Any, TypeAlias, TypeVar, cast
 
+from daicho.adapters.stores.sqlite.breath import breathe
 from daicho.adapters.stores.sqlite.driver import Connection
 from daicho.adapters.stores.sqlite.queries import statement
 from daicho.core.errors import (
@@ -100,12 +100,6 @@ class _Job:
 _STOP, _CHECKPOINT, _CALL = _Job(None), _Job(None), _Job(None)
 
 
-@coroutine
-def _breathe() -> Generator[None, None, None]:
-    """Lets other tasks of the loop run: without it, a caller that never waits would starve them."""
-    yield
-
-
 class Writer:
     """Owns the writing connection and its thread. Serves any number of event loops."""
 
@@ -151,7 +145,7 @@ class Writer:
             if alone and weight <= _LIGHT and self._quiet >= _QUIET_GROUPS and self._queue.empty():
                 job = self._at_once(work)
                 if job is not None:
-                    await _breathe()
+                    await breathe()
                     if job.error is not None:
                         raise job.error
                     return cast("T", job.value)
@@ -205,7 +199,11 @@ class Writer:
             if not self._begun():
                 return None
             riders = self._board()
-            self._finish([*riders, job])
+            try:
+                self._finish([*riders, job])
+            except BaseException:  # an interrupt from the keyboard: nothing was written
+                self._riders.extendleft(reversed(riders))
+                raise
             self._land(riders)
             if self._log_is_long():
                 self._queue.put(_CHECKPOINT)
@@ -227,6 +225,7 @@ class Writer:
                     try:
                         self._perform([*riders, *jobs])
                     except BaseException as error:  # noqa: BLE001 - the thread must live, and callers must be told
+                        self._undo()
                         self._fail([*riders, *jobs], error)
                     self._land(riders)
             if jobs:
@@ -300,9 +299,9 @@ class Writer:
 
     def _finish(self, jobs: list[_Job], *, alone: bool = False) -> None:
         """Runs the jobs in the transaction that has begun, and commits. Every job has its answer afterwards."""
-        self._latest = max(self._latest, to_text(self._now()))
-        transaction = Transaction(self._connection, self._latest, alone=alone)
         try:
+            self._latest = max(self._latest, to_text(self._now()))
+            transaction = Transaction(self._connection, self._latest, alone=alone)
             for job in jobs:
                 assert job.work is not None
                 job.value = job.work(transaction)

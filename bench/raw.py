@@ -1,0 +1,128 @@
+"""The same work by hand: apsw and msgspec, nothing else, written as well as we can."""
+
+import threading
+from decimal import Decimal
+from pathlib import Path
+
+import apsw
+import msgspec
+
+from bench.model import Customer, LineAdded, event
+
+encode = msgspec.json.Encoder().encode
+decode = msgspec.json.Decoder(LineAdded).decode
+
+SCHEMA = """
+create table events(
+  pos integer primary key, stream text not null, version integer not null, type text not null, data text not null,
+  unique(stream, version));
+create table customers(key text primary key, customer text, lines integer, total text);
+create table checkpoint(pos integer);
+insert into checkpoint values(0);
+"""
+INSERT = "insert into events(stream, version, type, data) values(?, ?, ?, ?)"
+
+
+def connect(path: Path) -> apsw.Connection:
+    connection = apsw.Connection(str(path))
+    connection.set_busy_timeout(30_000)
+    for pragma in ("journal_mode=wal", "synchronous=full", "temp_store=memory"):
+        connection.execute(f"pragma {pragma}")
+    return connection
+
+
+def create(path: Path) -> apsw.Connection:
+    connection = connect(path)
+    connection.execute(SCHEMA)
+    return connection
+
+
+def append_single(path: Path, n: int) -> None:
+    connection = create(path)
+    cursor = connection.cursor()
+    for i in range(n):
+        cursor.execute(INSERT, (f"order-{i}", 1, "line.added", encode(event(i, f"o-{i}")).decode()))
+
+
+def append_threads(path: Path, n: int, threads: int) -> None:
+    """As many threads as callers, each with a connection of its own: what one writes without a group commit."""
+    create(path).close()
+
+    def work(first: int) -> None:
+        cursor = connect(path).cursor()
+        for i in range(first, n, threads):
+            cursor.execute("begin immediate")
+            cursor.execute(INSERT, (f"order-{i}", 1, "line.added", encode(event(i, f"o-{i}")).decode()))
+            cursor.execute("commit")
+
+    running = [threading.Thread(target=work, args=(k,)) for k in range(threads)]
+    for thread in running:
+        thread.start()
+    for thread in running:
+        thread.join()
+
+
+def fill(connection: apsw.Connection, n: int, streams: int) -> None:
+    rows = [
+        (f"order-{i % streams}", i // streams + 1, "line.added", encode(event(i, f"o-{i % streams}")).decode())
+        for i in range(n)
+    ]
+    with connection:
+        connection.executemany(INSERT, rows)
+
+
+def cycle(path: Path, connection: apsw.Connection, n: int, streams: int) -> None:
+    """Read the stream, decode, fold, append on the version found."""
+    cursor = connection.cursor()
+    for i in range(n):
+        stream = f"order-{i % streams}"
+        version, lines, total = 0, 0, Decimal(0)
+        for version, data in cursor.execute(  # noqa: B007 - the last version is what is wanted
+            "select version, data from events where stream=? order by version", (stream,)
+        ):
+            added = decode(data)
+            lines, total = lines + 1, total + added.amount
+        cursor.execute(INSERT, (stream, version + 1, "line.added", encode(event(i, stream)).decode()))
+
+
+def rehydrate(connection: apsw.Connection, stream: str) -> tuple[int, Decimal]:
+    lines, total = 0, Decimal(0)
+    for (data,) in connection.execute("select data from events where stream=? order by version", (stream,)):
+        added = decode(data)
+        lines, total = lines + 1, total + added.amount
+    return lines, total
+
+
+def catch_up(connection: apsw.Connection, page: int = 1000) -> int:
+    pos = count = 0
+    while rows := connection.execute(
+        "select pos, stream, version, type, data from events where pos>? order by pos limit ?", (pos, page)
+    ).fetchall():
+        kept = [(row, decode(row[4])) for row in rows]
+        count += len(kept)
+        pos = rows[-1][0]
+    return count
+
+
+def project(connection: apsw.Connection, page: int = 5000) -> None:
+    """Exactly once: rows and checkpoint in one transaction a page."""
+    pos = 0
+    cache: dict[str, Customer] = {}
+    while rows := connection.execute(
+        "select pos, data from events where pos>? order by pos limit ?", (pos, page)
+    ).fetchall():
+        changed: dict[str, Customer] = {}
+        for _, data in rows:
+            added = decode(data)
+            row = cache.get(added.customer) or Customer(customer=added.customer)
+            cache[added.customer] = changed[added.customer] = Customer(
+                customer=row.customer, lines=row.lines + 1, total=row.total + added.amount
+            )
+        pos = rows[-1][0]
+        with connection:
+            connection.executemany(
+                "insert into customers values(?,?,?,?) "
+                "on conflict(key) do update set lines=excluded.lines, total=excluded.total",
+                [(k, r.customer, r.lines, str(r.total)) for k, r in changed.items()],
+            )
+            connection.execute("update checkpoint set pos=?", (pos,))

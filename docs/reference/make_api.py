@@ -1,0 +1,205 @@
+"""Writes api.md from the docstrings: `python docs/reference/make_api.py`."""
+
+import ast
+import inspect
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import daicho
+from daicho import testing
+
+PAGE = Path(__file__).with_name("api.md")
+GROUPS: dict[str, tuple[str, list[str]]] = {
+    "The App": (
+        "Parts in, a running system out.",
+        ["App", "SyncApp", "Route"],
+    ),
+    "Messages": (
+        "All are frozen, keyword-only [msgspec](https://jcristharif.com/msgspec/) structs, compared by value.",
+        ["Command", "Event", "Query", "Message", "Record", "RecordedEvent", "Receipt", "Context", "replace"],
+    ),
+    "Write side": (
+        "Decisions.",
+        [
+            "Aggregate", "handle", "apply", "Decider", "State", "Handles", "ExpectedVersion", "ANY", "ABSENT", "EXISTS",
+            "Criteria", "AppendCondition", "Envelope", "Handler", "Middleware", "CommandOutcome", "Upcaster", "upcast",
+        ],
+    ),
+    "Flow": ("Events in, commands or side effects out.", ["event_handler", "EventHandler"]),
+    "Read side": (
+        "Rows and answers.",
+        ["projection", "Projection", "Row", "Crud", "query_handler", "QueryHandler", "Views", "View", "Lag"],
+    ),
+    "History": ("The log, read by people.", ["Position", "Trace", "TraceNode"]),
+}  # fmt: skip
+NOTES = {
+    "ANY": "`ExpectedVersion.ANY`: the stream may be at any version.",
+    "ABSENT": "`ExpectedVersion.ABSENT`: the stream must not exist yet.",
+    "EXISTS": "`ExpectedVersion.EXISTS`: the stream must have at least one event.",
+    "Handles": "Whatever handles commands: a `Decider`, or an `Aggregate` class.",
+    "Handler": "`async (envelope) -> Receipt`: the rest of the chain, as middleware sees it.",
+    "Middleware": "`async (envelope, proceed) -> Receipt`: wraps every command; calls `await proceed(envelope)`.",
+    "replace": "`replace(row, field=value)`: a copy with some fields changed; typed `T -> T`.",
+}
+RESULTS = {  # what App and SyncApp hand out, by attribute
+    "App.dead_letters": "daicho.read.dead_letters:DeadLetters",
+    "App.crud": "daicho.read.crud:CrudTable",
+}
+
+
+def main() -> None:
+    PAGE.write_text(page(), encoding="utf-8")
+
+
+def page() -> str:
+    parts = [
+        "# API",
+        "<!-- written by make_api.py from the docstrings: change those, and run it again -->",
+        "Everything here is imported from `daicho`, unless it says otherwise. Errors have [a page of their own](errors.md).",
+    ]
+    for title, (about, names) in GROUPS.items():
+        parts += [f"## {title}", about]
+        parts += [entry(name, getattr(daicho, name)) for name in names]
+    parts += ["## daicho.testing", (inspect.getdoc(testing) or "").partition("\n")[0]]
+    parts += [entry(name, getattr(testing, name)) for name in testing.__all__]
+    parts += ["## daicho.testing.contracts", "See [own adapters](../howto/adapter.md)."]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def entry(name: str, thing: Any) -> str:
+    if name in NOTES:
+        return f"### `{name}`\n\n{NOTES[name]}"
+    if not isinstance(thing, type):
+        return f"### `{name}`\n\n{code(name, thing)}\n\n{prose(thing)}"
+    parts = [f"### `{name}`", prose(thing)]
+    fields = fields_of(thing)
+    if fields:
+        parts.append("\n".join(["| Field | Type | Meaning |", "| --- | --- | --- |", *fields]))
+    elif "__init__" in vars(thing) and name in {"App", "Crud", "Decider"}:
+        parts += [code(name, thing.__init__), prose(thing.__init__)]
+    parts += [member(name, key, value) for key, value in vars(thing).items() if not key.startswith("_")]
+    return "\n\n".join(part for part in parts if part)
+
+
+def member(owner: str, name: str, thing: Any) -> str:
+    if isinstance(thing, property):
+        handed = RESULTS.get(f"{owner}.{name}")
+        parts = [f"#### `{owner}.{name}`", prose(thing), methods(handed) if handed else ""]
+        return "\n\n".join(part for part in parts if part)
+    if isinstance(thing, (classmethod, staticmethod)):
+        thing = thing.__func__
+    if not inspect.isfunction(thing):
+        return ""
+    text = prose(thing)
+    if not text and owner == "SyncApp":
+        text = f"See `App.{name}`."
+    handed = RESULTS.get(f"{owner}.{name}")
+    return f"#### `{owner}.{name}`\n\n{code(name, thing)}\n\n{text}" + (f"\n\n{methods(handed)}" if handed else "")
+
+
+def methods(place: str) -> str:
+    """The methods of an object that a user meets but never names."""
+    module, _, name = place.partition(":")
+    cls = getattr(__import__(module, fromlist=[name]), name)
+    lines = ["| Method | |", "| --- | --- |"]
+    for key, value in vars(cls).items():
+        if inspect.isfunction(value) and not key.startswith("_") and key not in {"start", "stop"}:
+            about = " ".join((inspect.getdoc(value) or "").split())
+            lines.append(f"| `{key}{brief(value)}` | {about} |")
+    return "\n".join(lines)
+
+
+def brief(function: Any) -> str:
+    names = [
+        f"{p.name}=..." if p.kind is p.KEYWORD_ONLY else f"**{p.name}" if p.kind is p.VAR_KEYWORD
+        else f"*{p.name}" if p.kind is p.VAR_POSITIONAL else p.name
+        for p in inspect.signature(function).parameters.values() if p.name != "self"
+    ]  # fmt: skip
+    return f"({', '.join(names)})"
+
+
+def code(name: str, function: Any) -> str:
+    """The head of the definition, as it is written."""
+    if not inspect.isfunction(function):
+        return ""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
+    assert isinstance(tree, (ast.FunctionDef, ast.AsyncFunctionDef))
+    arguments = tree.args
+    arguments.args = [a for a in arguments.args if a.arg not in {"self", "cls"}]
+    listed = [ast.unparse(a) for a in arguments.posonlyargs + arguments.args]
+    for i, default in enumerate(reversed(arguments.defaults), 1):
+        listed[-i] += f" = {ast.unparse(default)}" if ":" in listed[-i] else f"={ast.unparse(default)}"
+    if arguments.vararg:
+        listed.append(f"*{ast.unparse(arguments.vararg)}")
+    elif arguments.kwonlyargs:
+        listed.append("*")
+    for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
+        listed.append(ast.unparse(argument) + (f" = {ast.unparse(default)}" if default else ""))
+    if arguments.kwarg:
+        listed.append(f"**{ast.unparse(arguments.kwarg)}")
+    kind = "async " if isinstance(tree, ast.AsyncFunctionDef) else ""
+    returns = f" -> {ast.unparse(tree.returns)}" if tree.returns and tree.name != "__init__" else ""
+    head = f"{kind}{name}({', '.join(listed)}){returns}"
+    if len(head) > 100:
+        head = f"{kind}{name}(\n    " + ",\n    ".join(listed) + f",\n){returns}"
+    return f"<!-- not run: a signature -->\n```python\n{head}\n```"
+
+
+def fields_of(cls: type) -> list[str]:
+    """Annotated public attributes of the class body, with the texts below them."""
+    try:
+        body = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
+    except (OSError, TypeError, SyntaxError):
+        return []
+    assert isinstance(body, ast.ClassDef)
+    if not hasattr(cls, "__struct_fields__"):
+        return []
+    found: list[str] = []
+    for node, following in zip(body.body, [*body.body[1:], None], strict=True):
+        if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name) or node.target.id[0] == "_":
+            continue
+        about = ""
+        if isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant):
+            about = " ".join(str(following.value.value).split())
+        default = f" = {ast.unparse(node.value)}" if node.value else ""
+        hint = ast.unparse(node.annotation).strip("'").replace("|", "\\|")
+        found.append(f"| `{node.target.id}` | `{hint}{default}` | {about} |")
+    return found
+
+
+def prose(thing: Any) -> str:
+    """The docstring as Markdown: indented blocks become code, lists of parameters become tables."""
+    text = inspect.getdoc(thing) if not isinstance(thing, type) or "__doc__" in vars(thing) else ""
+    parts: list[str] = []
+    for paragraph in (text or "").split("\n\n"):
+        lines = paragraph.splitlines()
+        if lines and all(line.startswith("    ") for line in lines):
+            parts.append(f"<!-- not run: a sketch -->\n```python\n{textwrap.dedent(paragraph)}\n```")
+        elif table := parameters(lines):
+            parts.append(table)
+        else:
+            parts.append(" ".join(line.strip() for line in lines))
+    return "\n\n".join(parts)
+
+
+def parameters(lines: list[str]) -> str:
+    """`name   what it means` lines as a table; further lines of the paragraph follow as text."""
+    rows: list[list[str]] = []
+    rest: list[str] = []
+    for line in lines:
+        name, gap, about = line.partition("  ")
+        if gap and name.isidentifier() and about.strip() and not rest:
+            rows.append([name, about.strip()])
+        elif rows and line.startswith("   ") and not rest:
+            rows[-1][1] += " " + line.strip()
+        else:
+            rest.append(line.strip())
+    if not rows:
+        return ""
+    table = "\n".join(["| Parameter | Meaning |", "| --- | --- |", *(f"| `{n}` | {about} |" for n, about in rows)])
+    return table + ("\n\n" + " ".join(rest) if rest else "")
+
+
+if __name__ == "__main__":
+    main()

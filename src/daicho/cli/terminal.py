@@ -1,0 +1,46 @@
+"""What needs rich; imported only when a person looks on."""
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+__all__ = ["Bar", "print_table"]
+
+
+def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Cells fold where the terminal is too narrow; none is cut."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for n, head in enumerate(heads):
+        numbers = all(row[n].replace(".", "", 1).isdigit() for row in rows if row[n])
+        table.add_column(head, overflow="fold", justify="right" if numbers else "left")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    Console(highlight=False).print(table)
+
+
+class Bar:
+    """A progress bar on stderr."""
+
+    def __init__(self, what: str, total: int | None) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TextColumn("{task.fields[note]}"),
+            TimeElapsedColumn(),
+            TextColumn("ETA"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True, highlight=False),
+        )
+        self._task: TaskID = self._progress.add_task(what, total=total, note="")
+        self._progress.start()
+
+    def show(self, done: int, total: int | None, note: str) -> None:
+        self._progress.update(self._task, completed=done, total=total, note=note)
+
+    def close(self) -> None:
+        self._progress.stop()
