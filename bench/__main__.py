@@ -114,9 +114,7 @@ class Bench:
 
     def catch_up(self) -> tuple[Work, Work]:
         n = self.size(100_000)
-        hand, through = self.path(), self.path()
-        connection = raw.create(hand)
-        raw.fill(connection, n, 1000)
+        through = self.path()
         asyncio.run(ours.fill(through, n, 1000))
         app = App(Order, store=ours.url(through))
 
@@ -132,7 +130,7 @@ class Bench:
 
             return asyncio.run(go())
 
-        return lambda: rate(n, lambda: raw.catch_up(connection)), read
+        return lambda: rate(n, lambda: raw.catch_up(through)), read
 
     def project(self) -> tuple[Work, Work]:
         n = self.size(100_000)

@@ -104,7 +104,7 @@ async def dispatch(n: int) -> None:
         from daicho.write.middleware.retry import Retry
 
         storage = running.storage
-        handler = compose([Audit(storage, clock), Retry(clock), Idempotency(storage, None)], innermost)  # type: ignore[arg-type]
+        handler = compose([Audit(storage, clock), Retry(clock), Idempotency(storage, None, clock)], innermost)  # type: ignore[arg-type]
         one = gateway.envelope(command(1, "1"))
         for _ in range(n):
             await handler(one)

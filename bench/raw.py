@@ -1,6 +1,7 @@
 """The same work by hand: apsw and msgspec, nothing else, written as well as we can."""
 
 import threading
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -93,14 +94,49 @@ def rehydrate(connection: apsw.Connection, stream: str) -> tuple[int, Decimal]:
     return lines, total
 
 
-def catch_up(connection: apsw.Connection, page: int = 1000) -> int:
+class Envelope(msgspec.Struct, frozen=True, gc=False):
+    """What a reader of the log wants to know of each event."""
+
+    position: int
+    stream: str
+    version: int
+    type: str
+    schema_version: int
+    event_id: str
+    occurred_at: datetime
+    recorded_at: datetime
+    actor: str | None
+    tenant: str | None
+    correlation_id: str
+    causation_id: str
+    tags: tuple[str, ...]
+    metadata: dict[str, str]
+    event: LineAdded
+
+
+def catch_up(path: Path, page: int = 1000) -> int:
+    """Reads a file that Daicho wrote, all columns, into the same kind of objects."""
+    connection = connect(path)
     pos = count = 0
+    moment, details, tagged = (
+        datetime.fromisoformat,
+        msgspec.json.Decoder(dict[str, str]).decode,
+        msgspec.json.Decoder(tuple[str, ...]).decode,
+    )
     while rows := connection.execute(
-        "select pos, stream, version, type, data from events where pos>? order by pos limit ?", (pos, page)
+        "select position, stream, version, type, schema_version, event_id, occurred_at, recorded_at, actor, tenant, "
+        "correlation_id, causation_id, tags, metadata, data from events where position>? order by position limit ?",
+        (pos, page),
     ).fetchall():
-        kept = [(row, decode(row[4])) for row in rows]
+        kept = [
+            Envelope(
+                p, s, v, t, sv, e, moment(o), moment(r), a, n, co, ca, tagged(g) if g else (), details(m), decode(d)
+            )
+            for p, s, v, t, sv, e, o, r, a, n, co, ca, g, m, d in rows
+        ]
         count += len(kept)
         pos = rows[-1][0]
+    connection.close()
     return count
 
 

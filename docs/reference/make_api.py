@@ -56,7 +56,8 @@ def page() -> str:
     parts = [
         "# API",
         "<!-- written by make_api.py from the docstrings: change those, and run it again -->",
-        "Everything here is imported from `daicho`, unless it says otherwise. Errors have [a page of their own](errors.md).",
+        "Everything here is imported from `daicho`, unless it says otherwise. Errors are on [a page of their own]"
+        "(errors.md).",
     ]
     for title, (about, names) in GROUPS.items():
         parts += [f"## {title}", about]

@@ -4,6 +4,7 @@ A fenced block stands for something that works:
 
     python    runs; all blocks of a page run in order, in one folder and one module, `await` is allowed anywhere.
               If its first line is `# name.py`, it is written to that file instead (`# name.py, continued`: added).
+    toml      the same, for `# name.toml`
     text      right behind a python block: what that block prints, line for line, `...` for anything
     console   `$ python|daicho|pytest ...` is executed in that folder; the lines behind it must come out in order,
               `...` for anything, blanks count as one; `# exit 4` behind the command says how it ends
@@ -102,6 +103,9 @@ class Run:
             if block.excuse:
                 continue
             match block.language:
+                case "toml":
+                    self._write(block)
+                    printed = None
                 case "python":
                     printed = self._python(block)
                 case "text":
@@ -119,7 +123,7 @@ class Run:
 
     def _write(self, block: Block) -> bool:
         """Whether the block was for a file."""
-        named = _FILE.match(block.text) if block.language == "python" else None
+        named = _FILE.match(block.text) if block.language in {"python", "toml"} else None
         if named is None:
             return False
         target, body = self.folder / named[1], block.text[named.end() :]
@@ -179,5 +183,5 @@ def compare(place: str, said: str, expected: list[str]) -> None:
         wanted = " ".join(wanted.split())
         if wanted in {"", "..."}:
             continue
-        pattern = ".*".join(re.escape(part) for part in wanted.split("..."))
+        pattern = ".*".join(re.escape(part.strip()) for part in wanted.split("..."))
         assert any(re.search(pattern, line) for line in lines), f"{place}: no line {wanted!r} (in order) in:\n{said}"

@@ -12,7 +12,10 @@ main = Root(
     {
         "Look (nothing is changed)": {
             "get": ("daicho.cli.get:get", "List streams, events, commands, projections, dead letters or types."),
-            "describe": ("daicho.cli.describe:describe", "Everything about a stream, event, command, projection, type."),
+            "describe": (
+                "daicho.cli.describe:describe",
+                "Everything about a stream, event, command, projection, type.",
+            ),
             "show": ("daicho.cli.show:show", "The state of an aggregate, now or then, or the difference."),
             "trace": ("daicho.cli.trace:trace", "Everything that one command led to, as a tree with times."),
             "tail": ("daicho.cli.tail:tail", "The last events, and with -f each new one as it is recorded."),

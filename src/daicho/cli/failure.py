@@ -5,7 +5,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import IO, Any, cast
+from typing import Any, cast
 
 import click
 
@@ -23,7 +23,7 @@ from daicho.core.errors import (
     WiringError,
 )
 
-__all__ = ["Failure", "NotFound", "exit_code", "usage_failure", "wants_json"]
+__all__ = ["NotFound", "exit_code", "tell", "wants_json"]
 
 _USAGE = (ConfigurationError, InvalidMessage, NoSuchField, UnknownMessage, UnknownView, WiringError)
 _CONFLICT = (ConcurrencyError, DuplicateEventId)
@@ -36,10 +36,10 @@ class NotFound(DaichoError):
     code = "D500"
 
 
-def exit_code(error: BaseException) -> int:
+def exit_code(error: type[BaseException]) -> int:
     """1 refused or found wanting, 2 usage, 3 store, 4 conflict."""
-    for code, kinds in ((2, _USAGE), (4, _CONFLICT), (3, _UNREADABLE)):
-        if isinstance(error, kinds):
+    for code, kinds in ((2, (*_USAGE, click.UsageError)), (4, _CONFLICT), (3, _UNREADABLE)):
+        if issubclass(error, kinds):
             return code
     return 1
 
@@ -54,32 +54,19 @@ def wants_json(args: Sequence[str]) -> bool:
     return False
 
 
-class Failure(click.ClickException):
-    """Ends the program with an error told in the way that the output was asked for."""
-
-    def __init__(self, error: BaseException, *, as_json: bool, debug: bool = False) -> None:
-        super().__init__(str(error))
-        self.error, self._json, self._debug = error, as_json, debug
-        self.exit_code = exit_code(error)
-
-    def show(self, file: IO[Any] | None = None) -> None:
-        if self._debug:
-            click.echo("".join(traceback.format_exception(self.error)), err=True, nl=False)
-        told = _told(self.error)
-        if self._json:
-            click.echo(json.dumps({"version": 1, "status": "error", "error": told}, ensure_ascii=False), err=True)
-            return
-        click.echo(f"{_red('error')}{f' {told['code']}' if told['code'] else ''}: {told['what']}", err=True)
-        for label, key in (("why", "why"), ("do", "do")):
-            if told[key]:
-                click.echo(f"  {label}: {told[key]}", err=True)
-
-
-def usage_failure(error: click.UsageError) -> click.ClickException:
-    """A usage error, for programs."""
-    shown = Failure(ConfigurationError(error.format_message(), do="see --help"), as_json=True)
-    shown.exit_code = error.exit_code
-    return shown
+def tell(error: BaseException, *, as_json: bool, debug: bool = False) -> None:
+    """Prints the error on stderr, in the way that the output was asked for."""
+    if debug:
+        click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+    told = _told(error)
+    if as_json:
+        click.echo(json.dumps({"version": 1, "status": "error", "error": told}, ensure_ascii=False), err=True)
+        return
+    code = f" {told['code']}" if told["code"] else ""
+    click.echo(f"{_red('error')}{code}: {told['what']}", err=True)
+    for label in ("why", "do"):
+        if told[label]:
+            click.echo(f"  {label}: {told[label]}", err=True)
 
 
 def _told(error: BaseException) -> dict[str, Any]:
@@ -93,8 +80,12 @@ def _told(error: BaseException) -> dict[str, Any]:
             "do": error.do,
             "data": {key: value for key, value in error.data.items() if _is_plain(value)},
         }
-    do = "" if isinstance(error, OSError) else "this comes from the code of the app; --debug shows where"
-    return {"code": "", "name": name, "what": f"{name}: {error}", "why": "", "do": do, "data": {}}
+    if isinstance(error, click.ClickException):
+        what, do = error.format_message(), "see --help"
+    else:
+        what = f"{name}: {error}"
+        do = "" if isinstance(error, OSError) else "this comes from the code of the app; --debug shows where"
+    return {"code": "", "name": name, "what": what, "why": "", "do": do, "data": {}}
 
 
 def _is_plain(value: object) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from daicho.cli.failure import NotFound
-from daicho.cli.moments import MOMENT
+from daicho.cli.moments import moment
 from daicho.cli.opening import Look
 from daicho.core.streams import category_of
 from daicho.core.times import to_text
@@ -57,15 +57,15 @@ class Filters:
         return not self.patterns or any(fnmatchcase(event.type, pattern) for pattern in self.patterns)
 
 
-_OPTIONS = (
+_OPTIONS: tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...] = (
     click.option("--category", metavar="NAME", help="Streams of this category."),
     click.option("--stream", metavar="NAME", help="One stream."),
     click.option("--type", multiple=True, metavar="GLOB", help="Stored type, e.g. order.created or 'order.*'."),
     click.option("--correlation", metavar="ID", help="One flow."),
     click.option("--actor", metavar="NAME", help="Who asked."),
     click.option("--tenant", metavar="NAME"),
-    click.option("--since", type=MOMENT, help="Occurred at or after: 2026-01-31T12:00Z, or 2h (ago)."),
-    click.option("--until", type=MOMENT, help="Occurred at or before."),
+    click.option("--since", type=moment, help="Occurred at or after: 2026-01-31T12:00Z, or 2h (ago)."),
+    click.option("--until", type=moment, help="Occurred at or before."),
     click.option("--after", type=click.IntRange(min=0), default=0, metavar="POSITION", help="Behind this position."),
 )
 

@@ -12,7 +12,7 @@ from daicho.cli.events import EVENT_COLUMNS, event_row
 from daicho.cli.filters import Filters, filter_options, selected
 from daicho.cli.group import Family
 from daicho.cli.letters import LETTER_COLUMNS, letter_row, letters_of
-from daicho.cli.moments import MOMENT
+from daicho.cli.moments import moment
 from daicho.cli.opening import looking
 from daicho.cli.output import Rows, output_option, plain
 from daicho.cli.settings import Settings
@@ -24,9 +24,11 @@ __all__ = ["get"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-limit_option: Callable[[F], F] = click.option(
-    "--limit", type=click.IntRange(min=0), default=100, show_default=True, help="At most so many; 0: all."
-)
+
+def limit_option(function: F) -> F:
+    return click.option(
+        "--limit", type=click.IntRange(min=0), default=100, show_default=True, help="At most so many; 0: all."
+    )(function)
 
 
 @click.group(cls=Family)
@@ -48,7 +50,10 @@ def streams(settings: Settings, category: str | None, after: str, limit: int, ou
         behind = after
         async with looking(settings) as look:
             while page := await look.storage.streams(category, after=behind, limit=1000):
-                if not all([rows.add({"stream": name, "version": version}) for name, version in page]):
+                for name, version in page:
+                    if not rows.add({"stream": name, "version": version}):
+                        break
+                if rows.more:
                     break
                 behind = page[-1][0]
         rows.end("no streams")
@@ -82,13 +87,13 @@ def events(settings: Settings, wanted: Filters, newest: bool, limit: int, output
 @click.option("--stream", metavar="NAME")
 @click.option("--correlation", metavar="ID")
 @click.option("--actor", metavar="NAME")
-@click.option("--since", type=MOMENT, help="Received at or after.")
-@click.option("--until", type=MOMENT, help="Received at or before.")
+@click.option("--since", type=moment, help="Received at or after.")
+@click.option("--until", type=moment, help="Received at or before.")
 @limit_option
 @output_option
 @click.pass_obj
 def commands(
-    settings: Settings, state: str | None, correlation: str | None, limit: int, output: str, **conditions: Any
+    settings: Settings, /, state: str | None, correlation: str | None, limit: int, output: str, **conditions: Any
 ) -> None:
     """Commands that left a note: keyed, posted or refused ones, newest first."""
 
@@ -154,7 +159,7 @@ def deadletters(settings: Settings, processor: str | None, limit: int, output: s
     async def run() -> None:
         rows = Rows(output, LETTER_COLUMNS, limit=limit)
         async with looking(settings) as look:
-            for letter in await letters_of(look).list(processor):
+            for letter in await letters_of(look.storage, processor):
                 if not rows.add(letter_row(letter)):
                     break
         rows.end("nothing is parked")

@@ -2,7 +2,6 @@
 
 import importlib
 import logging
-import sys
 from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any, cast
@@ -10,9 +9,8 @@ from typing import Any, cast
 import click
 
 import daicho
-from daicho.cli.failure import Failure, usage_failure, wants_json
+from daicho.cli.failure import exit_code, tell, wants_json
 from daicho.cli.settings import Settings
-from daicho.core.errors import DaichoError
 
 __all__ = ["Family", "Root", "Verb"]
 
@@ -104,18 +102,13 @@ class Root(Family):
             return super().invoke(ctx)
         except (click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
-        except click.UsageError as error:
-            if as_json:
-                raise usage_failure(error) from error
-            raise
-        except (KeyboardInterrupt, click.ClickException):
-            if settings.debug or not isinstance(sys.exception(), KeyboardInterrupt):
-                raise
+        except KeyboardInterrupt:
             raise click.exceptions.Exit(130) from None
         except Exception as error:
-            if settings.debug and not isinstance(error, DaichoError):
+            if isinstance(error, click.ClickException) and not as_json:
                 raise
-            raise Failure(error, as_json=as_json, debug=settings.debug) from error
+            tell(error, as_json=as_json, debug=settings.debug)
+            raise click.exceptions.Exit(exit_code(type(error))) from None
 
 
 def _quiet_log(settings: Settings) -> None:

@@ -1,25 +1,32 @@
 """Dead letters as rows."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from daicho.cli.opening import Look
 from daicho.cli.output import plain
-from daicho.ports.dead_letter_store import DeadLetter
-from daicho.read.dead_letters import DeadLetters
-from daicho.read.processor import Processor
+from daicho.core.errors import NotParked
+from daicho.ports.dead_letter_store import DeadLetter, DeadLetterStore
 
-__all__ = ["LETTER_COLUMNS", "letter_row", "letters_of"]
+__all__ = ["LETTER_COLUMNS", "letter_numbered", "letter_row", "letters_of"]
 
 LETTER_COLUMNS = ("number", "processor", "key", "type", "position", "state", "attempts", "parked_at", "error", "reason")
+_PARKED, _ALL = ("parked", "retry"), ("parked", "retry", "retried", "skipped")
 
 
-def letters_of(look: Look) -> DeadLetters:
-    """The letters of a store whose processors run elsewhere, or nowhere."""
-    return DeadLetters(look.storage, _nobody)
+async def letters_of(
+    store: DeadLetterStore, processor: str | None = None, *, everything: bool = False
+) -> Sequence[DeadLetter]:
+    """Oldest first; `processor` may be the short name: `orders` for `projection:orders@1`."""
+    found = await store.letters(states=_ALL if everything else _PARKED, limit=2**31)
+    return [x for x in found if processor in (None, x.processor, x.processor.partition(":")[2].partition("@")[0])]
 
 
-def _nobody() -> list[Processor]:
-    return []
+async def letter_numbered(store: DeadLetterStore, number: int) -> DeadLetter:
+    """Raises NotParked."""
+    for letter in await letters_of(store, everything=True):
+        if letter.number == number:
+            return letter
+    raise NotParked(f"there is no dead letter {number}", do="`daicho dlq list` shows those there are", number=number)
 
 
 def letter_row(letter: DeadLetter) -> dict[str, Any]:

@@ -2,40 +2,28 @@
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import click
 
-__all__ = ["MOMENT", "POINT", "Moment", "Point"]
+__all__ = ["moment", "point"]
 
 _AGO = re.compile(r"(\d+(?:\.\d+)?)([smhdw])\Z")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-class Moment(click.ParamType):
+def moment(text: str) -> datetime:
     """`2026-01-31`, `2026-01-31T12:00+09:00`, or `90s`, `10m`, `2h`, `3d` ago. Without an offset it is UTC."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if isinstance(value, datetime):
-            return value
-        if ago := _AGO.match(value):
+    try:
+        if ago := _AGO.match(text):
             return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: float(ago[1])})
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            self.fail(f"{value!r} is not a time; write 2026-01-31, 2026-01-31T12:00+09:00 or 2h (ago)", param, ctx)
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        found = datetime.fromisoformat(text)
+    except (ValueError, OverflowError) as error:
+        raise click.BadParameter(
+            f"{text!r} is not a time; write 2026-01-31, 2026-01-31T12:00+09:00, or 2h (ago)"
+        ) from error
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-class Point(Moment):
+def point(text: str) -> int | datetime:
     """A version of a stream, or a time."""
-
-    name = "version|time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return int(value) if isinstance(value, str) and value.isdecimal() else super().convert(value, param, ctx)
-
-
-MOMENT, POINT = Moment(), Point()
+    return int(text) if text.isdecimal() else moment(text)

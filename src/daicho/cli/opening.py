@@ -6,7 +6,7 @@ and runs nothing, whatever version of the app is at hand. A verb that acts start
 
 import importlib
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +50,7 @@ class Look:
 
 
 @asynccontextmanager
-async def looking(settings: Settings) -> AsyncIterator[Look]:
+async def looking(settings: Settings) -> AsyncGenerator[Look, None]:
     """Opens the store of the settings, or of the app. Never creates one."""
     app = try_app(settings)
     url = settings.get("store") or (app.url if app else None)
@@ -70,7 +70,7 @@ async def looking(settings: Settings) -> AsyncIterator[Look]:
 
 
 @asynccontextmanager
-async def running(settings: Settings, *, processors: bool = False, create: bool = False) -> AsyncIterator[App]:
+async def running(settings: Settings, *, processors: bool = False, create: bool = False) -> AsyncGenerator[App, None]:
     """Starts the app; with `processors`, also what reacts and projects."""
     app = load_app(settings)
     if not create:
@@ -93,7 +93,7 @@ def load_app(settings: Settings) -> App:
         raise ConfigurationError(
             "no app was named",
             why="this verb needs the code of the application",
-            do="daicho --app module:attribute ..., DAICHO_APP, or `app = \"module:attribute\"` in daicho.toml",
+            do='daicho --app module:attribute ..., DAICHO_APP, or `app = "module:attribute"` in daicho.toml',
         )
     app = _imported(target, origin)
     if url := settings.get("store"):

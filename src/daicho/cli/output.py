@@ -17,14 +17,16 @@ __all__ = ["Rows", "envelope", "is_terminal", "json_text", "output_option", "pai
 F = TypeVar("F", bound=Callable[..., Any])
 _STORED_TIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d\.\d{3})\d{3}\+00:00\Z")
 
-output_option: Callable[[F], F] = click.option(
-    "-o",
-    "--output",
-    type=click.Choice(["table", "json", "jsonl", "csv"]),
-    default="table",
-    show_default=True,
-    help="How to print.",
-)
+
+def output_option(function: F) -> F:
+    return click.option(
+        "-o",
+        "--output",
+        type=click.Choice(["table", "json", "jsonl", "csv"]),
+        default="table",
+        show_default=True,
+        help="How to print.",
+    )(function)
 
 
 def is_terminal() -> bool:
@@ -67,6 +69,8 @@ def text_of(value: Any) -> str:
     if isinstance(value, str):
         shorter = _STORED_TIME.match(value)
         return f"{shorter[1]} {shorter[2]}Z" if shorter else value
+    if isinstance(value, list) and all(isinstance(item, str) for item in cast("Sequence[Any]", value)):
+        return ", ".join(cast("Sequence[str]", value))
     return json_text(value) if value or value == 0 else ""
 
 
@@ -118,7 +122,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> No
     """With rich on a terminal; elsewhere aligned lines, however long they get: nothing is ever cut."""
     cells = [[text_of(row.get(column)) for column in columns] for row in rows]
     shown = [n for n in range(len(columns)) if any(line[n] for line in cells)] or [0]
-    heads = [columns[n].replace("_", " ") for n in shown]
+    heads = [columns[n] for n in shown]
     cells = [[line[n] for n in shown] for line in cells]
     if is_terminal():
         importlib.import_module("daicho.cli.terminal").print_table(heads, cells)
@@ -149,20 +153,19 @@ def record_lines(record: Mapping[str, Any], indent: str = "") -> list[str]:
     width = max((len(name) for name, value in record.items() if not _is_block(value)), default=0)
     lines: list[str] = []
     for name, value in record.items():
-        label = name.replace("_", " ")
         if not _is_block(value):
-            if value is not None:
-                lines += [f"{indent}{paint(label.ljust(width), dim=True)}  {text_of(value)}".rstrip()]
+            if value not in (None, [], {}):
+                lines += [f"{indent}{paint(name.ljust(width), dim=True)}  {text_of(value)}".rstrip()]
             continue
-        lines.append(f"{indent}{paint(label, bold=True)}")
+        lines.append(f"{indent}{paint(name, bold=True)}")
         if isinstance(value, dict):
             lines += record_lines(cast("dict[str, Any]", value), f"{indent}  ")
             continue
-        items = cast("list[Any]", value)
+        items = cast("Sequence[Any]", value)
         if all(isinstance(item, dict) for item in items):
             keys = list(dict.fromkeys(key for item in items for key in item))
             cells = [[text_of(item.get(key)) for key in keys] for item in items]
-            lines += [f"{indent}  {line}" for line in aligned([[k.replace("_", " ") for k in keys], *cells])]
+            lines += [f"{indent}  {line}" for line in aligned([keys, *cells])]
         else:
             lines += [f"{indent}  {text_of(item)}" for item in items]
     return lines
@@ -171,4 +174,4 @@ def record_lines(record: Mapping[str, Any], indent: str = "") -> list[str]:
 def _is_block(value: Any) -> bool:
     if not isinstance(value, dict | list) or not value:
         return False
-    return isinstance(value, dict) or any(isinstance(item, dict) for item in cast("list[Any]", value))
+    return isinstance(value, dict) or any(isinstance(item, dict) for item in cast("Sequence[Any]", value))

@@ -11,7 +11,17 @@ from daicho.ports.event_store import Selection
 
 __all__ = ["STANDING_COLUMNS", "Standing", "standings"]
 
-STANDING_COLUMNS = ("processor", "live", "state", "position", "events_behind", "seconds_behind", "parked", "code", "owner")
+STANDING_COLUMNS = (
+    "processor",
+    "live",
+    "state",
+    "position",
+    "events_behind",
+    "seconds_behind",
+    "parked",
+    "code",
+    "owner",
+)
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):

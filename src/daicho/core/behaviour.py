@@ -72,9 +72,10 @@ class Behaviour:
 
     def fold(self, state: Any, events: Iterable[Event], where: str) -> Any:
         event: Event | None = None
+        evolve = self.evolve
         try:
             for event in events:
-                state = self.evolve(state, event)
+                state = evolve(state, event)
         except Exception as error:
             raise CannotApply(
                 f"{self.name} cannot apply {type(event).__name__} of {where}: {error!r}",

@@ -34,5 +34,14 @@ def _describe(thing: Any) -> str:
 
 
 def _code(code: CodeType) -> str:
-    constants = [_code(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts]
-    return repr((code.co_code.hex(), constants, code.co_names, code.co_varnames))
+    return repr((code.co_code.hex(), [_constant(c) for c in code.co_consts], code.co_names, code.co_varnames))
+
+
+def _constant(value: object) -> str:
+    if isinstance(value, CodeType):
+        return _code(value)
+    if isinstance(value, frozenset):  # `x in {...}`: its order differs from process to process
+        return f"{{{sorted(_constant(item) for item in cast('frozenset[object]', value))}}}"
+    if isinstance(value, tuple):
+        return f"({[_constant(item) for item in cast('tuple[object, ...]', value)]})"
+    return repr(value)

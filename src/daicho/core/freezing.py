@@ -78,7 +78,7 @@ def _attributes(state: object) -> dict[str, Any]:
 
 def _frozen(value: Any) -> Any:
     """Builtins that msgpack holds, other types as `[tag, content]`; every list is tagged, so nothing is ambiguous."""
-    kind = cast("type[Any]", type(value))
+    kind: Any = type(value)
     if kind in _PLAIN:
         return value
     if kind in (list, tuple, set, frozenset):
@@ -92,6 +92,7 @@ def _frozen(value: Any) -> Any:
     raise TypeError(f"it holds a {kind.__name__}; annotate that attribute in the class body")
 
 
+_CONTAINERS = ("list", "tuple", "set", "frozenset")
 _THAW: dict[str, Any] = {
     "list": list,
     "tuple": tuple,
@@ -107,9 +108,11 @@ _THAW: dict[str, Any] = {
 def _thawed(value: Any) -> Any:
     if not isinstance(value, list):
         return value
-    tag, content = cast("tuple[str, Any]", value)
+    tag: str
+    content: Any
+    tag, content = cast("list[Any]", value)
     if tag == "dict":
         return {_thawed(k): _thawed(v) for k, v in content}
-    if isinstance(content, list):
-        return _THAW[tag](_thawed(item) for item in cast("list[Any]", content))
+    if tag in _CONTAINERS:
+        return _THAW[tag](_thawed(item) for item in content)
     return _THAW[tag](content)

@@ -26,7 +26,7 @@ __all__ = [
     "replace",
 ]
 
-R = TypeVar("R")
+R = TypeVar("R", covariant=True)
 E = TypeVar("E", bound="Event")
 
 replace = msgspec.structs.replace

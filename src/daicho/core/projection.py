@@ -13,6 +13,7 @@ from daicho.core.signatures import accepted, describe, further_parameters, posit
 __all__ = ["Crud", "Fold", "Projection", "Table", "projection"]
 
 RowT = TypeVar("RowT", bound=Row)
+K = TypeVar("K", bound="str | Sequence[str]")
 
 
 class Table(Generic[RowT]):
@@ -42,7 +43,7 @@ class Projection(Table[RowT]):
 
 
 def projection(
-    name: str, *, key: Callable[..., str | Sequence[str]], inline: bool = False
+    name: str, *, key: Callable[[Any], K] | Callable[[Any, RecordedEvent[Any]], K], inline: bool = False
 ) -> Callable[[Callable[..., RowT | None]], Projection[RowT]]:
     """Declares a projection.
 

@@ -55,6 +55,7 @@ class Reaction:
         self._store, self._checkpoints, self._letters = store, checkpoints, letters
         self._registry, self._clock, self._probe = registry, clock, probe
         self._effect = part.has_side_effect
+        self._commands = part.commands
         self._at_once = _EFFECTS_AT_ONCE if self._effect else None
         self._parked: set[str] = set()
         self._may_repeat_to = 0
@@ -149,7 +150,7 @@ class Reaction:
         extras = self._supply(self._context(record)) if self._supply else ()
         commands = list(self.part.function(record.event, *extras))
         for command in commands:
-            if not isinstance(command, self.part.commands):
+            if not isinstance(command, self._commands):
                 raise TypeError(f"{self.part.name} yielded {command!r}, which its annotation does not name")
         return commands
 

@@ -1,7 +1,7 @@
 """The register itself: append, read, wait."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
@@ -14,6 +14,7 @@ __all__ = [
     "CommandOutcome",
     "EventStore",
     "InlineTransaction",
+    "Narrow",
     "NewEvent",
     "Selection",
     "StoredEvent",
@@ -118,6 +119,10 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     newest_first: bool = False
 
 
+Narrow: TypeAlias = tuple[int, int, str, int, bytes]
+"""Position, version, type, schema version and data of one event."""
+
+
 class EventStore(Protocol):
     """The source of truth. Positions are assigned in commit order; a reader who has seen position p will never be
     shown a new event at or before p."""
@@ -139,6 +144,10 @@ class EventStore(Protocol):
 
     async def read(self, selection: Selection, *, limit: int) -> list[StoredEvent]:
         """Up to `limit` events, by position (by version if one stream is selected); the same order either way."""
+        ...
+
+    async def read_narrow(self, selection: Selection, *, limit: int) -> list[Narrow]:
+        """The same events in the same order as `read`, and of each only what folding it needs."""
         ...
 
     async def stream_version(self, stream: str) -> int:

@@ -59,8 +59,9 @@ async def rebuild(fold: Fold[Any], storage: Storage, registry: Registry, owner: 
     types = tuple(sorted(projector.types))
     while True:
         head = await storage.head()
-        events = await storage.read(Selection(after=position, up_to=head, types=types), limit=_PAGE)
-        if not events:
+        wanted = Selection(after=position, up_to=head, types=types)
+        narrow = await storage.read_narrow(wanted, limit=_PAGE)
+        if not narrow:
             if position < head:
                 page = Page(position, [], registry)
                 page.last = head
@@ -68,9 +69,12 @@ async def rebuild(fold: Fold[Any], storage: Storage, registry: Registry, owner: 
             if await storage.head() == head:
                 break
             continue
-        page = Page(position, events, registry)
-        position = await projector.consume(page, list(range(len(events))), claimed.token, position)
-        folded += len(events)
+        if await projector.consume_narrow(narrow, claimed.token, position):
+            position = narrow[-1][0]
+        else:
+            page = Page(position, await storage.read(wanted, limit=_PAGE), registry)
+            position = await projector.consume(page, list(range(len(page.events))), claimed.token, position)
+        folded += len(narrow)
         yield RebuildStep(position=position, head=head, events=folded, generation=table.generation)
     await storage.switch(table)
     if live:

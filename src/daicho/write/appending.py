@@ -38,8 +38,10 @@ class Appender:
     async def close(self) -> None:
         """Finishes what was submitted."""
         self._closed = True
-        while self._drain is not None:
-            await asyncio.wait([self._drain])
+        while (drain := self._drain) is not None:
+            await asyncio.wait([drain])
+            if self._drain is drain:
+                return  # cancelled before it had begun
 
     async def _run(self) -> None:
         try:

@@ -3,17 +3,17 @@
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Iterable
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any
 
 from daicho.core.behaviour import Behaviour
+from daicho.core.collecting import uncollected
 from daicho.core.freezing import Freezer
-from daicho.core.messages import replace
+from daicho.core.messages import Event, replace
 from daicho.core.registry import Registry
 from daicho.core.times import to_text
-from daicho.ports.event_store import Appended, EventStore, Selection, StoredEvent
+from daicho.ports.event_store import Appended, EventStore, Narrow, Selection
 from daicho.ports.snapshot_store import Snapshot, SnapshotStore
 
 __all__ = ["Held", "Repository"]
@@ -112,7 +112,7 @@ class Repository:
     # -- restoring ------------------------------------------------------------------------------------------------
 
     async def _load(self, behaviour: Behaviour, stream: str) -> Held:
-        page = await self._events.read(Selection(stream=stream), limit=_FIRST_PAGE)
+        page = await self._events.read_narrow(Selection(stream=stream), limit=_FIRST_PAGE)
         state, version, position, snapshot_version = behaviour.fresh(), 0, 0, 0
         if len(page) == _FIRST_PAGE and (thawed := await self._thaw(behaviour, stream)) is not None:
             state, version, position = thawed
@@ -120,24 +120,24 @@ class Repository:
             page = page[version:] if version < _FIRST_PAGE else []
         elif len(page) < _FIRST_PAGE:
             state = behaviour.fold(state, self._decoded(page), stream)
-            return Held(behaviour, state, len(page), page[-1].position if page else 0, 0)
+            return Held(behaviour, state, len(page), page[-1][0] if page else 0, 0)
         while True:
             if page:
                 state = behaviour.fold(state, self._decoded(page), stream)
-                version, position = page[-1].version, page[-1].position
+                position, version = page[-1][:2]
             following = await self._after(stream, version)
             if not following:
                 break
             page = following
         return Held(behaviour, state, version, position, snapshot_version)
 
-    async def _after(self, stream: str, version: int) -> list[StoredEvent]:
-        return await self._events.read(Selection(stream=stream, after_version=version), limit=_PAGE)
+    async def _after(self, stream: str, version: int) -> list[Narrow]:
+        return await self._events.read_narrow(Selection(stream=stream, after_version=version), limit=_PAGE)
 
-    def _decoded(self, page: Iterable[StoredEvent]) -> Iterable[Any]:
+    def _decoded(self, page: list[Narrow]) -> list[Event]:
         decode = self._registry.decode
-        for stored in page:
-            yield decode(stored.type, stored.schema_version, stored.data, f"{stored.stream} version {stored.version}")
+        with uncollected():
+            return [decode(name, version, data, position) for position, _, name, version, data in page]
 
     async def at(self, behaviour: Behaviour, stream: str, moment: int | datetime | None) -> Any:
         """The state after version `moment`, or as far as it had occurred by then; the present one for None.
@@ -155,13 +155,13 @@ class Repository:
             if thawed is not None:
                 state, start, _ = thawed
             selection = Selection(stream=stream, after_version=start, up_to_version=moment)
-        while page := await self._events.read(selection, limit=_PAGE):
+        while page := await self._events.read_narrow(selection, limit=_PAGE):
             state = behaviour.fold(state, self._decoded(page), stream)
             if len(page) < _PAGE:
                 break
             selection = Selection(
                 stream=stream,
-                after_version=page[-1].version,
+                after_version=page[-1][1],
                 up_to_version=selection.up_to_version,
                 until=selection.until,
             )

@@ -61,8 +61,9 @@ def check_content(envelope: Envelope, outcome: CommandOutcome) -> None:
 class Idempotency:
     """Answers a command that was handled before with the outcome of that first time.
 
-    Looks twice: at the events, whose ids follow from the command's, and at the command log. A command that is in
-    flight right now is waited for, not run beside. A command with a fresh id is not looked up.
+    Those that came with a key or an id of their own, or were posted, are found in the command log; those of event
+    handlers by their events, whose ids follow from the command's. A command that is in flight right now is waited for,
+    not run beside. A command with a fresh id is not looked up.
     """
 
     def __init__(self, log: CommandLog, read: Read, clock: Clock) -> None:
@@ -96,27 +97,27 @@ class Idempotency:
         return await self._by_events(envelope, envelope.correlation_id) or receipt
 
     async def _earlier(self, envelope: Envelope) -> Receipt | None:
+        if not envelope.is_remembered:
+            return await self._by_events(envelope, envelope.correlation_id)
+        # the log is enough: an outcome is written in the transaction of the events it is about
         outcome = await self._log.outcome(envelope.command_id)
-        if outcome is not None:
-            check_content(envelope, outcome)
-        correlation_id = (outcome and outcome.correlation_id) or envelope.correlation_id
-        if receipt := await self._by_events(envelope, correlation_id):
-            return receipt
         if outcome is None:
             return None
+        check_content(envelope, outcome)
+        correlation_id = outcome.correlation_id or envelope.correlation_id
         if outcome.state == "rejected":
             raise Rejected(outcome.reason or "rejected before", duplicate=True)
-        if outcome.state == "done":
-            return Receipt(
-                command_id=envelope.command_id,
-                stream=outcome.stream or "",
-                version=outcome.version,
-                position=Position(outcome.position),
-                events=(),
-                correlation_id=correlation_id,
-                duplicate=True,
-            )
-        return None
+        if outcome.state != "done":
+            return None
+        return await self._by_events(envelope, correlation_id) or Receipt(
+            command_id=envelope.command_id,
+            stream=outcome.stream or "",
+            version=outcome.version,
+            position=Position(outcome.position),
+            events=(),
+            correlation_id=correlation_id,
+            duplicate=True,
+        )
 
     async def _by_events(self, envelope: Envelope, correlation_id: str) -> Receipt | None:
         first = await self._read(Selection(event_id=event_id(correlation_id, envelope.command_id, 0)))

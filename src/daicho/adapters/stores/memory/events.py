@@ -15,6 +15,7 @@ from daicho.ports.event_store import (
     Appended,
     AppendRequest,
     CommandOutcome,
+    Narrow,
     NewEvent,
     Selection,
     StoredEvent,
@@ -66,6 +67,10 @@ class MemoryEvents(Shelf):
         async with self._critical() as contents:
             found = [event for event in _candidates(contents, selection) if _is_selected(event, selection)]
         return (found[::-1] if selection.newest_first else found)[:limit]
+
+    async def read_narrow(self, selection: Selection, *, limit: int) -> list[Narrow]:
+        found = await self.read(selection, limit=limit)
+        return [(e.position, e.version, e.type, e.schema_version, e.data) for e in found]
 
     async def stream_version(self, stream: str) -> int:
         async with self._critical() as contents:

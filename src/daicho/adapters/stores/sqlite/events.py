@@ -6,8 +6,8 @@ from daicho.adapters.stores.sqlite.appending import append_all
 from daicho.adapters.stores.sqlite.base import Part
 from daicho.adapters.stores.sqlite.breath import breathe
 from daicho.adapters.stores.sqlite.queries import statement
-from daicho.adapters.stores.sqlite.reading import read_events
-from daicho.ports.event_store import Appended, AppendRequest, Selection, StoredEvent
+from daicho.adapters.stores.sqlite.reading import read_events, read_narrow
+from daicho.ports.event_store import Appended, AppendRequest, Narrow, Selection, StoredEvent
 
 __all__ = ["SqliteEvents"]
 
@@ -27,6 +27,12 @@ class SqliteEvents(Part):
         if self._is_small(selection, limit, opened.watches.seen):
             return await self._here(lambda connection: read_events(connection, selection, limit))
         return await opened.readers.aside(lambda connection: read_events(connection, selection, limit))
+
+    async def read_narrow(self, selection: Selection, *, limit: int) -> list[Narrow]:
+        opened = self._opened()
+        if self._is_small(selection, limit, opened.watches.seen):
+            return await self._here(lambda connection: read_narrow(connection, selection, limit))
+        return await opened.readers.aside(lambda connection: read_narrow(connection, selection, limit))
 
     @staticmethod
     def _is_small(selection: Selection, limit: int, head: int) -> bool:

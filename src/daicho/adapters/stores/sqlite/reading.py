@@ -1,24 +1,24 @@
 """Selections as SQL, and rows as StoredEvents."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
 from daicho.adapters.stores.sqlite.criteria import marks, matches_all, positions
 from daicho.adapters.stores.sqlite.driver import Connection
-from daicho.ports.event_store import Selection, StoredEvent
+from daicho.ports.event_store import Narrow, Selection, StoredEvent
 
-__all__ = ["events_at", "events_of_stream", "read_events"]
+__all__ = ["events_at", "events_of_stream", "read_events", "read_narrow"]
 
 _SELECT = (
     "select position, stream, version, type, schema_version, event_id, occurred_at, recorded_at, actor, tenant, "
     "correlation_id, causation_id, tags, cast(metadata as blob), cast(data as blob) from events"
 )
+_SELECT_NARROW = "select position, version, type, schema_version, cast(data as blob) from events"
 _OF_STREAM = f"{_SELECT} where stream = ? and version > ? order by version limit ?"
 _PAGE = f"{_SELECT} where position > ? order by position limit ?"
 
-_TAGS = StoredEvent.__struct_fields__.index("tags")
 _tags = msgspec.json.Decoder(tuple[str, ...]).decode
 _statements: dict[str, str] = {}
 
@@ -37,17 +37,25 @@ def read_events(connection: Connection, wanted: Selection, limit: int) -> list[S
     return _stored(connection.execute(*_query(wanted, limit)))
 
 
+def read_narrow(connection: Connection, wanted: Selection, limit: int) -> list[Narrow]:
+    return cast("list[Narrow]", connection.execute(*_query(wanted, limit, _SELECT_NARROW)))
+
+
 def _stored(rows: Sequence[tuple[Any, ...]]) -> list[StoredEvent]:
-    if not rows:
-        return []
-    # By columns, so that the inner loop of every replay runs in C: 1.3 times as fast as one call for each row.
-    columns: list[Sequence[Any]] = list(zip(*rows, strict=True))
-    tags = columns[_TAGS]
-    columns[_TAGS] = [() if text is None else _tags(text) for text in tags] if any(tags) else ((),) * len(rows)
-    return list(map(StoredEvent, *columns))
+    # The inner loop of every replay: one unpacking and one positional call for each event (zipping columns is slower).
+    return [
+        StoredEvent(
+            position, stream, version, type_, schema_version, event_id, occurred_at, recorded_at, actor, tenant,
+            correlation_id, causation_id, () if tags is None else _tags(tags), metadata, data,
+        )
+        for (
+            position, stream, version, type_, schema_version, event_id, occurred_at, recorded_at, actor, tenant,
+            correlation_id, causation_id, tags, metadata, data,
+        ) in rows
+    ]  # fmt: skip
 
 
-def _query(wanted: Selection, limit: int) -> tuple[str, list[Any]]:
+def _query(wanted: Selection, limit: int, select: str = _SELECT) -> tuple[str, list[Any]]:
     """The statement for a selection. `+column` keeps SQLite from an index that would make it sort."""
     where: list[str] = []
     bound: list[Any] = []
@@ -103,7 +111,7 @@ def _query(wanted: Selection, limit: int) -> tuple[str, list[Any]]:
         also(f"position in ({text})", *values)
     order = f"{'version' if by_version else 'position'}{' desc' if wanted.newest_first else ''}"
     condition = f" where {' and '.join(where)}" if where else ""
-    text = f"{_SELECT}{condition} order by {order} limit ?"
+    text = f"{select}{condition} order by {order} limit ?"
     bound.append(limit)
     # The same text is the same object, so that the driver's statement cache compares addresses.
     return _statements.setdefault(text, text) if len(_statements) < 1000 else text, bound

@@ -1,0 +1,133 @@
+"""`daicho doctor`: what is wrong, and what to do about it."""
+
+import asyncio
+import platform
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+
+import click
+
+from daicho.cli.group import Verb
+from daicho.cli.letters import letters_of
+from daicho.cli.opening import Look, looking
+from daicho.cli.output import Rows, envelope, output_option, paint, plain
+from daicho.cli.settings import Settings
+from daicho.cli.standing import Standing, standings
+from daicho.ports.storage import Finding
+
+__all__ = ["doctor"]
+
+_LATE = 60.0
+"""Seconds that a reader may be behind before it is a problem."""
+_LIBRARIES = ("daicho", "msgspec", "apsw", "click", "rich")
+
+
+@click.command(cls=Verb)
+@output_option
+@click.pass_context
+def doctor(context: click.Context, output: str) -> None:
+    """Examines the store, its readers, what is parked and pending, and the libraries. Exit code 1 if anything is
+    wrong. With an app, also whether it can read everything that is stored."""
+    settings: Settings = context.obj
+
+    async def run() -> list[Finding]:
+        async with looking(settings) as look:
+            found = await look.storage.examine()
+            stands = await standings(look)
+            return [
+                *found,
+                *[_reader(s) for s in stands if s.live is not False],
+                *_code(stands),
+                *[f async for f in _look_at(look)],
+                *_libraries(),
+            ]
+
+    findings = asyncio.run(run())
+    problems = sum(not finding.ok for finding in findings)
+    if output == "json":
+        envelope({"problems": problems, "findings": plain(findings)})
+    elif output == "table":
+        for finding in findings:
+            mark = paint("ok     ", fg="green") if finding.ok else paint("PROBLEM", fg="red")
+            click.echo(f"{mark}  {finding.what}: {finding.detail}")
+            if finding.do and not finding.ok:
+                click.echo(f"         do: {finding.do}")
+        click.echo(f"{problems} problems" if problems != 1 else "1 problem")
+    else:
+        rows = Rows(output, ())
+        for finding in findings:
+            rows.add(plain(finding))
+    if problems:
+        context.exit(1)
+
+
+def _reader(standing: Standing) -> Finding:
+    late = standing.events_behind > 0 and standing.seconds_behind > _LATE
+    behind = "nothing behind"
+    if standing.events_behind:
+        behind = f"{standing.events_behind} events, {standing.seconds_behind:.0f} s behind"
+    return Finding(
+        what=standing.processor,
+        ok=not late,
+        detail=f"{standing.state} at position {standing.position}, {behind}",
+        do="start the app: no process runs it" if standing.state == "stopped" else "look at its log; give it time",
+    )
+
+
+def _code(stands: list[Standing]) -> Iterator[Finding]:
+    for standing in stands:
+        if standing.code == "changed" and standing.live:
+            yield Finding(
+                what=f"code of {standing.name}",
+                ok=False,
+                detail="changed since its rows were built: old rows show what the old code made of old events",
+                do=f"daicho projection rebuild {standing.name}",
+            )
+
+
+async def _look_at(look: Look) -> AsyncIterator[Finding]:
+    letters = await letters_of(look.storage)
+    yield Finding(
+        what="parked events",
+        ok=not letters,
+        detail=f"{len(letters)}; the first: {letters[0].type} in {letters[0].processor}: {letters[0].error}"
+        if letters
+        else "none",
+        do="`daicho dlq list`, mend the handler, `daicho dlq retry --all`",
+    )
+    pending = await look.storage.pending(limit=1000)
+    oldest = min((outcome.received_at for outcome in pending), default=None)
+    age = (datetime.now(UTC) - datetime.fromisoformat(oldest)).total_seconds() if oldest else 0.0
+    yield Finding(
+        what="posted commands",
+        ok=age < _LATE,
+        detail=f"{len(pending)} pending, the oldest for {age:.0f} s" if pending else "none pending",
+        do="start the app: no process carries them out",
+    )
+    registry = look.registry
+    if registry is None:
+        yield Finding(what="event types", ok=True, detail="not compared with an app; name one with --app")
+        return
+    counts = await look.storage.counts()
+    unknown = {key: count for key, count in counts.items() if not registry.knows(*key)}
+    for (name, schema_version), count in sorted(unknown.items()):
+        yield Finding(
+            what="event type",
+            ok=False,
+            detail=f"{count} events {name} version {schema_version} cannot be read by this app",
+            do=f'add the class, or `@upcast("{name}", {schema_version})`',
+        )
+    if not unknown:
+        yield Finding(what="event types", ok=True, detail=f"all {len(counts)} in the store can be read by the app")
+
+
+def _libraries() -> Iterator[Finding]:
+    yield Finding(what="Python", ok=True, detail=f"{platform.python_version()} on {platform.platform()}")
+    found: list[str] = []
+    for name in _LIBRARIES:
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            found.append(f"{name} missing")
+    yield Finding(what="libraries", ok=True, detail=", ".join(found))

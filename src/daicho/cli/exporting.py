@@ -1,0 +1,71 @@
+"""`daicho export`: events out, complete."""
+
+import asyncio
+import gzip
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import click
+
+from daicho.cli.exchange import Format, line_writer
+from daicho.cli.filters import Filters, filter_options, selected
+from daicho.cli.group import Verb
+from daicho.cli.opening import looking
+from daicho.cli.progress import Progress
+from daicho.cli.settings import Settings
+
+__all__ = ["export"]
+
+
+@click.command(cls=Verb)
+@click.argument("file", metavar="FILE|-")
+@click.option("--format", "form", type=click.Choice(["jsonl", "cloudevents"]), default="jsonl", show_default=True)
+@click.option("--force", is_flag=True, help="Replace FILE if it exists.")
+@filter_options
+@click.pass_obj
+def export(settings: Settings, file: str, form: Format, force: bool, wanted: Filters) -> None:
+    """Writes every event (or those that meet the filters) to FILE, one JSON line each; gzip if it ends in .gz.
+
+    A file appears under its name only when it is complete.
+    """
+    if file != "-" and Path(file).exists() and not force:
+        raise click.BadParameter(f"{file} exists; --force replaces it", param_hint="FILE")
+    write = line_writer(form)
+
+    async def run() -> tuple[int, float]:
+        count = 0
+        async with looking(settings) as look:
+            head = await look.storage.head()
+            with _target(file) as out, Progress(f"exporting to {file}") as progress:
+                async for event in selected(look, wanted, up_to=head):
+                    out.write(write(event) + b"\n")
+                    count += 1
+                    if count % 1000 == 0:
+                        progress.show(event.position, head, count)
+                return count, progress.seconds
+
+    count, seconds = asyncio.run(run())
+    click.echo(f"exported {count:,} events in {seconds:.1f} s", err=True)
+
+
+@contextmanager
+def _target(file: str) -> Generator[BinaryIO, None, None]:
+    if file == "-":
+        out = sys.stdout.buffer
+        yield out
+        out.flush()
+        return
+    partial = Path(f"{file}.partial")
+    try:
+        with partial.open("wb") as raw:
+            if file.endswith(".gz"):
+                with gzip.GzipFile(filename="", fileobj=raw, mode="wb", compresslevel=6, mtime=0) as packed:
+                    yield cast("BinaryIO", packed)
+            else:
+                yield raw
+        partial.replace(file)
+    finally:
+        partial.unlink(missing_ok=True)
