@@ -46,16 +46,16 @@ class Bench:
     def append_single(self) -> tuple[Work, Work]:
         n = self.size(2000)
         return (
-            lambda: rate(n, lambda: raw.append_single(self.path(), n)),
-            lambda: rate(n, lambda: asyncio.run(ours.append_single(self.path(), n))),
+            lambda: raw.append_single(self.path(), n),
+            lambda: asyncio.run(ours.append_single(self.path(), n)),
         )
 
     def append_concurrent(self) -> tuple[Work, Work]:
         n = self.size(4000)
         m = n * 5
         return (
-            lambda: rate(n, lambda: raw.append_threads(self.path(), n, 64)),
-            lambda: rate(m, lambda: asyncio.run(ours.append_concurrent(self.path(), m, 64))),
+            lambda: raw.append_threads(self.path(), n, 64),
+            lambda: asyncio.run(ours.append_concurrent(self.path(), m, 64)),
         )
 
     def command_single(self, hot: int) -> tuple[Work, Work]:
@@ -70,7 +70,7 @@ class Bench:
         def through() -> float:
             path = self.path()
             asyncio.run(ours.fill(path, streams * 10, streams))
-            return rate(n, lambda: asyncio.run(ours.cycle(path, n, streams, 1, hot)))
+            return asyncio.run(ours.cycle(path, n, streams, 1, hot))
 
         return by_hand, through
 
@@ -86,7 +86,7 @@ class Bench:
         def through() -> float:
             path = self.path()
             asyncio.run(ours.fill(path, streams * 10, streams))
-            return rate(n, lambda: asyncio.run(ours.cycle(path, n, streams, 64, 10_000)))
+            return asyncio.run(ours.cycle(path, n, streams, 64, 10_000))
 
         return by_hand, through
 

@@ -1,6 +1,7 @@
 """The same work through Daicho."""
 
 import asyncio
+import time
 from pathlib import Path
 
 from bench.model import Order, command, customers, event
@@ -36,26 +37,32 @@ def request(i: int, stream: str, expected: int) -> AppendRequest:
     return AppendRequest(writes=(StreamWrite(stream=stream, events=(new,), expected=expected),))
 
 
-async def append_single(path: Path, n: int) -> None:
+async def append_single(path: Path, n: int) -> float:
     store = SqliteStorage(url(path), now=clock.now)
     await store.open()
+    start = time.perf_counter()
     for i in range(n):
         await store.append([request(i, f"order-{i}", 0)])
+    took = time.perf_counter() - start
     await store.close()
+    return n / took
 
 
-async def append_concurrent(path: Path, n: int, callers: int) -> None:
+async def append_concurrent(path: Path, n: int, callers: int) -> float:
     store = SqliteStorage(url(path), now=clock.now)
     await store.open()
     appender = Appender(store)
+    start = time.perf_counter()
 
     async def work(first: int) -> None:
         for i in range(first, n, callers):
             await appender.submit(request(i, f"order-{i}", 0))
 
     await asyncio.gather(*[work(k) for k in range(callers)])
+    took = time.perf_counter() - start
     await appender.close()
     await store.close()
+    return n / took
 
 
 def app(path: Path, *, hot: int = 10_000, projecting: bool = False) -> App:
@@ -78,7 +85,7 @@ async def fill(path: Path, n: int, streams: int) -> None:
     await store.close()
 
 
-async def cycle(path: Path, n: int, streams: int, callers: int, hot: int) -> None:
+async def cycle(path: Path, n: int, streams: int, callers: int, hot: int) -> float:
     """Whole commands through `App.send`."""
     async with app(path, hot=hot) as running:
 
@@ -86,7 +93,9 @@ async def cycle(path: Path, n: int, streams: int, callers: int, hot: int) -> Non
             for i in range(first, n, callers):
                 await running.send(command(i, str(i % streams)))
 
+        start = time.perf_counter()
         await asyncio.gather(*[work(k) for k in range(callers)])
+        return n / (time.perf_counter() - start)
 
 
 async def dispatch(n: int) -> None:

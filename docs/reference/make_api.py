@@ -2,9 +2,10 @@
 
 import ast
 import inspect
+import sys
 import textwrap
 from pathlib import Path
-from typing import Any
+from typing import Any, get_overloads
 
 import daicho
 from daicho import testing
@@ -72,31 +73,32 @@ def entry(name: str, thing: Any) -> str:
     if name in NOTES:
         return f"### `{name}`\n\n{NOTES[name]}"
     if not isinstance(thing, type):
-        return f"### `{name}`\n\n{code(name, thing)}\n\n{prose(thing)}"
+        heads = "\n\n".join(code(name, each) for each in get_overloads(thing)) or code(name, thing)
+        return f"### `{name}`\n\n{heads}\n\n{prose(thing)}"
     parts = [f"### `{name}`", prose(thing)]
     fields = fields_of(thing)
     if fields:
         parts.append("\n".join(["| Field | Type | Meaning |", "| --- | --- | --- |", *fields]))
-    elif "__init__" in vars(thing) and name in {"App", "Crud", "Decider"}:
-        parts += [code(name, thing.__init__), prose(thing.__init__)]
+    elif "__init__" in vars(thing) and name in {"App", "Crud", "Decider", "VirtualClock"}:
+        own = thing.__init__.__doc__ and not thing.__init__.__doc__.startswith("Initialize self")
+        parts += [code(name, thing.__init__), prose(thing.__init__) if own else ""]
     parts += [member(name, key, value) for key, value in vars(thing).items() if not key.startswith("_")]
     return "\n\n".join(part for part in parts if part)
 
 
 def member(owner: str, name: str, thing: Any) -> str:
-    if isinstance(thing, property):
-        handed = RESULTS.get(f"{owner}.{name}")
-        parts = [f"#### `{owner}.{name}`", prose(thing), methods(handed) if handed else ""]
-        return "\n\n".join(part for part in parts if part)
+    """One method or property; those that say nothing of themselves are left out, except where App says it."""
+    handed = RESULTS.get(f"{owner}.{name}")
     if isinstance(thing, (classmethod, staticmethod)):
         thing = thing.__func__
-    if not inspect.isfunction(thing):
-        return ""
-    text = prose(thing)
+    text = prose(thing) if inspect.isfunction(thing) or isinstance(thing, property) else ""
     if not text and owner == "SyncApp":
         text = f"See `App.{name}`."
-    handed = RESULTS.get(f"{owner}.{name}")
-    return f"#### `{owner}.{name}`\n\n{code(name, thing)}\n\n{text}" + (f"\n\n{methods(handed)}" if handed else "")
+    elif not text and owner != "View":
+        return ""
+    head = code(name, thing) if inspect.isfunction(thing) else ""
+    parts = [f"#### `{owner}.{name}`", head, text, methods(handed) if handed else ""]
+    return "\n\n".join(part for part in parts if part)
 
 
 def methods(place: str) -> str:
@@ -147,18 +149,24 @@ def code(name: str, function: Any) -> str:
     return f"<!-- not run: a signature -->\n```python\n{head}\n```"
 
 
+def body_of(cls: type) -> list[ast.stmt]:
+    """The class body as it is written. Public classes say that they live in `daicho`, so it is looked for."""
+    for name, module in sorted(sys.modules.items()):
+        if name.startswith("daicho.") and vars(module).get(cls.__name__) is cls:
+            for node in ast.parse(inspect.getsource(module)).body:
+                if isinstance(node, ast.ClassDef) and node.name == cls.__name__:
+                    return node.body
+    return []
+
+
 def fields_of(cls: type) -> list[str]:
     """Annotated public attributes of the class body, with the texts below them."""
-    try:
-        body = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
-    except (OSError, TypeError, SyntaxError):
-        return []
-    assert isinstance(body, ast.ClassDef)
-    if not hasattr(cls, "__struct_fields__"):
-        return []
+    body = body_of(cls) if hasattr(cls, "__struct_fields__") else []
     found: list[str] = []
-    for node, following in zip(body.body, [*body.body[1:], None], strict=True):
+    for node, following in zip(body, [*body[1:], None], strict=True):
         if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name) or node.target.id[0] == "_":
+            continue
+        if "ClassVar" in ast.unparse(node.annotation):
             continue
         about = ""
         if isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant):

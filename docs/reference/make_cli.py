@@ -13,8 +13,8 @@ HEAD = """# Command line
 
 <!-- written by make_cli.py from the commands: change those, and run it again -->
 
-`daicho` looks into a store and acts on it, while your application runs or while it does not. Verbs that only look need nothing
-but `--store`; with `--app` they show decoded events and states.
+`daicho` looks into a store and acts on it, while your application runs or while it does not. Verbs that only look need
+nothing but `--store`; with `--app` they show decoded events and states.
 
 ## `daicho`
 
@@ -22,10 +22,10 @@ These options may stand before or behind any verb.
 
 {options}
 
-**Settings.** `app` and `store` come from `daicho.toml` or `[tool.daicho]` in `pyproject.toml`, then from the environment
-(`DAICHO_APP`, `DAICHO_STORE`), then from the command line; the later wins. `daicho config --origin` says where each came from.
+`app` and `store` may also stand in a file or in the environment: see [settings](settings.md).
 
-**Output.** `-o table` is for people; `json`, `jsonl` and `csv` are for programs. With JSON, errors are JSON too, on stderr.
+**Output.** `-o table` is for people; `json`, `jsonl` and `csv` are for programs. With JSON, errors are JSON too, on
+stderr.
 
 **Exit codes.**
 
@@ -38,8 +38,8 @@ These options may stand before or behind any verb.
 | 4 | somebody else was faster |
 | 130 | interrupted |
 
-Errors carry the [codes](errors.md) of the library; `D500` is the command line's own: it was asked about a stream, event, command, projection or
-type that is not there.
+Errors carry the [codes](errors.md) of the library; `D500` is the command line's own: it was asked about a stream,
+event, command, projection or type that is not there.
 """
 
 

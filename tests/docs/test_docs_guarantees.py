@@ -123,11 +123,9 @@ async def thanks(app: App) -> int:
 )
 async def test_a_crash_at_any_point_loses_and_doubles_nothing(url: str, point: str) -> None:
     crash = crash_at(point, nth=2)
-    sent = 0
     async with crash.of(App(*PARTS, store=url, probe=crash)) as app:
         for n in range(3):
             await app.send(Pay(account="a", amount=10), key=f"p-{n}")
-            sent += 1
         await app.settle()
     async with App(*PARTS, store=url) as app:
         for n in range(3):  # the caller does not know which came through, and sends them all again

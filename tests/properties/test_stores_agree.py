@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
@@ -110,7 +110,7 @@ criteria = st.builds(
         max_size=3,
     ).map(tuple),
 )
-conditions = st.builds(AppendCondition, criteria, st.integers(0, 60))
+conditions = st.builds(AppendCondition, criteria, st.integers(0, 25))
 
 
 class EventPlan(msgspec.Struct, frozen=True):
@@ -161,7 +161,9 @@ request_plans = st.builds(
     st.sampled_from(STATES),
     st.sampled_from([None, None, tally, tally, tally_and_raise]),
 )
-positions = st.one_of(st.none(), st.integers(0, 60))
+positions = st.one_of(st.none(), st.integers(0, 25))
+groups = st.lists(request_plans, min_size=1, max_size=4)
+staleness = st.sampled_from(["no", "no", "no", "token", "old"])
 selections = st.builds(
     Selection,
     stream=st.one_of(st.none(), st.sampled_from([*STREAMS, "a", "none-1"])),
@@ -175,7 +177,7 @@ selections = st.builds(
     tenant=st.one_of(st.none(), st.sampled_from(["ann", "bob", "cid"])),
     since=st.one_of(st.none(), st.integers(1, 9).map(lambda day: f"2026-01-0{day}T00:00:00.000001+00:00")),
     until=st.one_of(st.none(), st.integers(1, 9).map(lambda day: f"2026-01-0{day}T00:00:00.000001+00:00")),
-    after=st.one_of(st.just(0), st.integers(0, 60)),
+    after=st.one_of(st.just(0), st.integers(0, 25)),
     up_to=positions,
     after_version=st.sampled_from([0, 0, 0, 1, 2, 5]),
     up_to_version=st.one_of(st.none(), st.none(), st.integers(0, 8)),
@@ -200,7 +202,7 @@ class StoresAgree(RuleBasedStateMachine):
         url = f"sqlite:///{self.folder / 'app.db'}?durability=relaxed&allow_affected_sqlite=true"
         self.sqlite: Storage = SqliteStorage(url, now=lambda: datetime(2026, 1, 1, tzinfo=UTC))
         self.memory: Storage = MemoryStorage(now=lambda: datetime(2026, 1, 1, tzinfo=UTC))
-        self.clock = 0
+        self.clock = self.head = 0
         self.events: list[NewEvent] = []
         self.requests: list[AppendRequest] = []
 
@@ -288,82 +290,74 @@ class StoresAgree(RuleBasedStateMachine):
         self.requests.append(request)
         return request
 
-    @rule(plans=st.lists(request_plans, min_size=1, max_size=4))
     def append(self, plans: list[RequestPlan]) -> None:
         group = [self.a_request(plan) for plan in plans]
         self.both(lambda store: store.append(group))
+        self.head = self.both(lambda store: store.head())
 
-    @rule(selection=selections, limit=limits)
-    def read(self, selection: Selection, limit: int) -> None:
-        self.both(lambda store: store.read(selection, limit=limit))
+    @rule(plans=groups, selections=st.lists(selections, max_size=3), limit=limits)
+    def append_and_read(self, plans: list[RequestPlan], selections: list[Selection], limit: int) -> None:
+        self.append(plans)
+        for selection in selections:
+            self.both(lambda store, wanted=selection: store.read(wanted, limit=limit))
 
-    @rule(wanted=criteria, after=st.integers(0, 60), limit=limits)
-    def read_a_boundary(self, wanted: Criteria, after: int, limit: int) -> None:
-        self.both(lambda store: store.read(Selection(criteria=wanted, after=after), limit=limit))
-
-    @rule(stream=st.sampled_from(STREAMS), after=st.sampled_from(["", "a", *STREAMS]), limit=limits)
-    def look_at_streams(self, stream: str, after: str, limit: int) -> None:
+    @rule(plans=groups, stream=st.sampled_from(STREAMS), after=st.sampled_from(["", "a", *STREAMS]), limit=limits)
+    def append_and_look_at_streams(self, plans: list[RequestPlan], stream: str, after: str, limit: int) -> None:
+        self.append(plans)
         self.both(lambda store: store.stream_version(stream))
-        self.both(lambda store: store.head())
         self.both(lambda store: store.counts())
         self.both(lambda store: store.streams(None, after=after, limit=limit))
         self.both(lambda store: store.streams("a", after=after, limit=limit))
 
+    @rule(wanted=criteria, back=st.integers(0, 4), condition=criteria, limit=limits)
+    def keep_to_a_boundary(self, wanted: Criteria, back: int, condition: Criteria, limit: int) -> None:
+        """Conditions right at the edge: the writer has looked up to one of the last events."""
+        after = max(0, self.head - back)
+        self.both(lambda store: store.read(Selection(criteria=wanted, after=after), limit=limit))
+        event = self.an_event(EventPlan(None, "x", ("t:1",), None, None, 0, 1))
+        write = StreamWrite(stream="b-1-x", events=(event,))
+        request = AppendRequest(writes=(write,), condition=AppendCondition(condition, after))
+        self.both(lambda store: store.append([request]))
+        self.head = self.both(lambda store: store.head())
+
     # -- commands, snapshots ----------------------------------------------------------------------------------
 
-    @rule(command=st.integers(0, 7), state=st.sampled_from(STATES), replace=st.booleans())
-    def record(self, command: int, state: str, replace: bool) -> None:
-        outcome = self.an_outcome(command, state)
-        self.both(lambda store: store.record(outcome, replace=replace))
-
-    @rule(state=st.sampled_from([None, *STATES]), flow=st.one_of(st.none(), st.integers(0, 3)), limit=limits)
-    def look_at_commands(self, state: str | None, flow: int | None, limit: int) -> None:
+    @rule(
+        records=st.lists(st.tuples(st.integers(0, 4), st.sampled_from(STATES), st.booleans()), max_size=3),
+        state=st.sampled_from([None, *STATES]),
+        flow=st.one_of(st.none(), st.integers(0, 3)),
+        limit=limits,
+    )
+    def keep_commands(
+        self, records: list[tuple[int, str, bool]], state: str | None, flow: int | None, limit: int
+    ) -> None:
+        for command, became, replace in records:
+            outcome = self.an_outcome(command, became)
+            self.both(lambda store, o=outcome, r=replace: store.record(o, replace=r))
         correlation = None if flow is None else an_id(2, flow)
         self.both(lambda store: store.outcomes(state=state, correlation_id=correlation, limit=limit))
         self.both(lambda store: store.pending(limit=limit))
 
-    @rule(stream=st.sampled_from(STREAMS), version=st.integers(1, 4), fold=st.sampled_from(["f1", "f2"]))
-    def save_snapshot(self, stream: str, version: int, fold: str) -> None:
-        self.both(lambda store: store.save_snapshot(Snapshot(stream=stream, version=version, fold=fold, state=b"s")))
-        self.both(lambda store: store.load_snapshot(stream))
-
-    @rule(stream=st.sampled_from([None, *STREAMS]))
-    def drop_snapshots(self, stream: str | None) -> None:
-        self.both(lambda store: store.drop_snapshots(stream))
+    @rule(
+        versions=st.lists(st.tuples(st.integers(1, 4), st.sampled_from(["f1", "f2"])), min_size=1, max_size=4),
+        stream=st.sampled_from(STREAMS[:2]),
+        drop=st.sampled_from(["", "", "this", "all"]),
+    )
+    def keep_snapshots(self, versions: list[tuple[int, str]], stream: str, drop: str) -> None:
+        for version, fold in versions:
+            snapshot = Snapshot(stream=stream, version=version, fold=fold, state=b"%d" % version)
+            self.both(lambda store, s=snapshot: store.save_snapshot(s))
+            self.both(lambda store: store.load_snapshot(stream))
+        if drop:
+            self.both(lambda store: store.drop_snapshots(stream if drop == "this" else None))
 
     # -- checkpoints and dead letters -------------------------------------------------------------------------
 
-    @rule(processor=processors, position=st.integers(0, 3), fold=st.sampled_from(["f1", "f2"]))
-    def register(self, processor: str, position: int, fold: str) -> None:
-        self.both(lambda store: store.register(processor, position=position, fold=fold))
-
-    @rule(processor=processors, owner=owners)
-    def claim(self, processor: str, owner: str) -> None:
-        self.both(lambda store: store.register(processor, position=0, fold="f1"))
-        self.both(lambda store: store.claim(processor, owner))
-
-    @rule(owner=owners)
-    def renew(self, owner: str) -> None:
-        self.both(lambda store: store.renew(owner))
-
-    @rule(owner=owners)
-    def release(self, owner: str) -> None:
-        self.both(lambda store: store.release(owner))
-
-    @rule(processor=processors, position=st.integers(0, 9))
-    def rewind(self, processor: str, position: int) -> None:
-        self.both(lambda store: store.register(processor, position=0, fold="f1"))
-        self.both(lambda store: store.rewind(processor, position))
-
-    @rule(processor=processors)
-    def forget(self, processor: str) -> None:
-        self.both(lambda store: store.forget(processor))
-
-    def a_move(self, processor: str, stale: bool, by: int) -> Advance:
+    def a_move(self, processor: str, stale: str, by: int) -> Advance:
         """The next advance of the present owner, or one that comes too late."""
         checkpoints = [c for c in self.both(lambda store: store.checkpoints()) if c.processor == processor]
         token, old = (checkpoints[0].token, checkpoints[0].position) if checkpoints else (1, 0)
-        return Advance(processor=processor, token=token - stale, old=old, new=old + by)
+        return Advance(processor=processor, token=token - (stale == "token"), old=old - (stale == "old"), new=old + by)
 
     def a_letter(self, key: str) -> ParkedEvent:
         """Now and then the same one again, as after a rewind."""
@@ -379,40 +373,70 @@ class StoresAgree(RuleBasedStateMachine):
             error=None if self.clock % 3 == 0 else "ValueError: no",
         )
 
-    @rule(processor=processors, stale=st.sampled_from([False, False, False, True]), by=st.integers(0, 3))
-    def advance(self, processor: str, stale: bool, by: int) -> None:
-        move = self.a_move(processor, stale, by)
-        self.both(lambda store: store.advance(move))
+    @rule(
+        acts=st.lists(
+            st.sampled_from(["register", "claim", "claim", "renew", "release", "rewind", "advance", "advance"]),
+            min_size=1,
+            max_size=5,
+        ),
+        processor=processors,
+        owner=owners,
+        stale=staleness,
+        n=st.integers(0, 3),
+        forget=st.sampled_from([False, False, False, False, True]),
+    )
+    def lease(self, acts: list[str], processor: str, owner: str, stale: str, n: int, forget: bool) -> None:
+        for act in acts:
+            if act == "register":
+                self.both(lambda store: store.register(processor, position=n, fold=f"f{n}"))
+            elif act == "claim":
+                self.both(lambda store: store.claim(processor, owner))
+            elif act == "renew":
+                self.both(lambda store: store.renew(owner))
+            elif act == "release":
+                self.both(lambda store: store.release(owner))
+            elif act == "rewind":
+                self.both(lambda store: store.rewind(processor, n))
+            else:
+                move = self.a_move(processor, stale, n)
+                self.both(lambda store, m=move: store.advance(m))
+        if forget:
+            self.both(lambda store: store.forget(processor))
+        self.both(lambda store: store.checkpoints())
 
     @rule(
-        processor=processors, stale=st.sampled_from([False, False, False, True]), keys=st.lists(st.sampled_from(KEYS))
+        keys=st.lists(st.sampled_from(KEYS), max_size=4),
+        acts=st.lists(st.sampled_from(["all", "processor", "one", "through", "failed", "skip"]), max_size=4),
+        processor=processors,
+        stale=staleness,
+        nth=st.integers(0, 5),
+        states=st.sets(st.sampled_from(LETTER_STATES)),
+        limit=limits,
     )
-    def park(self, processor: str, stale: bool, keys: list[str]) -> None:
-        move, letters = self.a_move(processor, stale, 1), [self.a_letter(key) for key in keys[:4]]
+    def dead_letters(
+        self, keys: list[str], acts: list[str], processor: str, stale: str, nth: int, states: set[str], limit: int
+    ) -> None:
+        self.both(lambda store: store.register(processor, position=0, fold="f1"))
+        move, letters = self.a_move(processor, stale, 1), [self.a_letter(key) for key in keys]
         self.both(lambda store: store.park(processor, move.token, move.old, move.new, letters))
+        for act in acts:
+            everything = self.both(lambda store: store.letters(states=LETTER_STATES))
+            number = everything[nth].number if nth < len(everything) else 10**6
+            asked = [letter.number for letter in everything if (letter.processor, letter.state) == (processor, "retry")]
+            error = "KeyError: again" if act == "failed" else None
+            if act == "all":
+                self.both(lambda store: store.ask_retry())
+            elif act == "processor":
+                self.both(lambda store: store.ask_retry(processor))
+            elif act == "one":
+                self.both(lambda store, n=number: store.ask_retry(number=n))
+            elif act == "skip":
+                self.both(lambda store, n=number: store.skip(n, "no"))
+            else:
+                self.both(lambda store, a=asked, e=error: store.retried(processor, a[:2], error=e))
         self.both(lambda store: store.parked_keys(processor))
-
-    @rule(processor=st.sampled_from([None, *PROCESSORS]), nth=st.one_of(st.none(), st.integers(0, 9)))
-    def ask_retry(self, processor: str | None, nth: int | None) -> None:
-        letters = self.both(lambda store: store.letters(states=LETTER_STATES))
-        number = None if nth is None or nth >= len(letters) else letters[nth].number
-        self.both(lambda store: store.ask_retry(processor, number=number))
-
-    @rule(processor=processors, error=st.sampled_from([None, "KeyError: again"]))
-    def retry(self, processor: str, error: str | None) -> None:
-        asked = self.both(lambda store: store.letters(processor, states=["retry"]))
-        numbers = [letter.number for letter in asked[:2]]
-        self.both(lambda store: store.retried(processor, numbers, error=error))
-
-    @rule(nth=st.integers(0, 9))
-    def skip(self, nth: int) -> None:
-        letters = self.both(lambda store: store.letters(states=LETTER_STATES))
-        number = letters[nth].number if nth < len(letters) else 10**6
-        self.both(lambda store: store.skip(number, "no"))
-
-    @rule(processor=st.sampled_from([None, *PROCESSORS]), states=st.sets(st.sampled_from(LETTER_STATES)), limit=limits)
-    def look_at_letters(self, processor: str | None, states: set[str], limit: int) -> None:
         self.both(lambda store: store.letters(processor, states=sorted(states), limit=limit))
+        self.both(lambda store: store.letters(states=LETTER_STATES))
 
     # -- rows -------------------------------------------------------------------------------------------------
 
@@ -420,7 +444,7 @@ class StoresAgree(RuleBasedStateMachine):
         rows=st.dictionaries(st.sampled_from(KEYS), tallies, max_size=3),
         deletes=st.sets(st.sampled_from(KEYS), max_size=2),
         processor=st.sampled_from([None, *PROCESSORS]),
-        stale=st.sampled_from([False, False, True]),
+        stale=staleness,
         keys=st.lists(st.sampled_from(KEYS), max_size=2),
         retried=st.booleans(),
     )
@@ -429,7 +453,7 @@ class StoresAgree(RuleBasedStateMachine):
         rows: dict[str, Row],
         deletes: set[str],
         processor: str | None,
-        stale: bool,
+        stale: str,
         keys: list[str],
         retried: bool,
     ) -> None:
@@ -443,6 +467,8 @@ class StoresAgree(RuleBasedStateMachine):
             retried=[letter.number for letter in asked[:1]],
         )
         self.both(lambda store: store.commit(change))
+        self.both(lambda store: store.find(TALLIES, {}))
+        self.both(lambda store: store.letters(states=LETTER_STATES))
 
     @rule(
         equals=st.fixed_dictionaries(
@@ -471,9 +497,9 @@ class StoresAgree(RuleBasedStateMachine):
         )
 
 
-def agree(runs: int, steps: int) -> None:
+def agree(runs: int, steps: int, phases: Sequence[Phase] = tuple(Phase)) -> None:
     StoresAgree.runs = StoresAgree.steps = 0
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         StoresAgree,
         settings=settings(
             max_examples=runs,
@@ -481,6 +507,7 @@ def agree(runs: int, steps: int) -> None:
             deadline=None,
             suppress_health_check=list(HealthCheck),
             print_blob=True,
+            phases=phases,
         ),
     )
     print(f"\n{StoresAgree.runs} sequences ran, {StoresAgree.steps} answers were compared")

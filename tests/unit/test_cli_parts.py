@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from daicho import Command, ConfigurationError, InvalidMessage
 from daicho.cli import main
 from daicho.cli.exchange import Format, line_reader, line_writer
+from daicho.cli.exporting import _target
 from daicho.cli.failure import exit_code, wants_json
 from daicho.cli.mermaid import sequence_diagram
 from daicho.cli.moments import moment, point
@@ -124,6 +125,7 @@ def test_the_example_of_any_shape_is_accepted() -> None:
         pairs: dict[str, int]
         deep: list[list[int]]
         choice: int | str
+        seen: list[datetime | None]
         nothing: None = None
 
     assert isinstance(msgspec.convert(example(Odd), Odd).at, datetime)
@@ -279,7 +281,7 @@ def test_explain_knows_names_lists_all_and_suggests() -> None:
     assert "did you mean D1" in wrong.stderr
 
 
-@pytest.mark.parametrize("verb", [name for name in main.list_commands(click.Context(main))])
+@pytest.mark.parametrize("verb", main.list_commands(click.Context(main)))
 def test_every_verb_has_help(verb: str) -> None:
     result = CliRunner().invoke(main, [verb, "--help"])
     assert result.exit_code == 0, result.output
@@ -291,8 +293,6 @@ def test_every_verb_has_help(verb: str) -> None:
 
 def test_gzip_is_written_the_same_every_time(tmp_path: Path) -> None:
     """No name and no time inside: two exports of one history are one file."""
-    from daicho.cli.exporting import _target
-
     for name in ("a.gz", "b.gz"):
         with _target(str(tmp_path / name)) as out:
             out.write(b"x\n")

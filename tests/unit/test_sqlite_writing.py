@@ -156,7 +156,6 @@ def test_many_waiters_may_be_cancelled(tmp_path: Path) -> None:
             assert [type(each) for each in found] == [asyncio.CancelledError] * 5 + [int] * 5
             [watch] = inside(store).watches._watches.values()
             assert not watch.waiting
-            assert watch._timer is None
 
     asyncio.run(scenario())
 
@@ -354,7 +353,8 @@ def test_boundaries_look_at_every_alternative(tmp_path: Path) -> None:
         (Selection(stream="order-1", after_version=3), "(stream=? AND version>?)"),
         (Selection(stream="order-1", newest_first=True), "(stream=?)"),
         (Selection(stream="order-1", correlation_id="c", after=1), "(stream=?)"),
-        (Selection(correlation_id="c", after=5), "events_correlation (correlation_id=? AND rowid>?)"),
+        (Selection(correlation_id="c", after=5), "(event_id>? AND event_id<?)"),
+        (Selection(correlation_id="c", after=5), "events_of_other_ids (correlation_id=?)"),
         (Selection(event_id="e"), "(event_id=?)"),
     ],
 )
@@ -366,5 +366,6 @@ def test_common_reads_follow_an_index_and_never_sort(tmp_path: Path, selection: 
             return [row[3] for row in rows]
 
     steps = asyncio.run(plan())
-    assert path in steps[0]
+    assert any(path in step for step in steps)
+    assert not any(step.startswith("SCAN") for step in steps[1:])
     assert not any("TEMP B-TREE" in step for step in steps)

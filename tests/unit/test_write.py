@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from uuid import UUID, uuid4
+from uuid import UUID, uuid4, uuid5
 
 import msgspec
 import pytest
@@ -31,7 +31,7 @@ from daicho import (
 )
 from daicho.ports.snapshot_store import Snapshot
 from daicho.testing import VirtualClock, crash_at
-from tests.bank import BANK, Account, Deposit, Deposited, Open, Opened, Transfer, Withdraw, Withdrawn, transfers
+from tests.bank import BANK, Account, Deposit, Deposited, Open, Opened, Transfer, Withdraw, transfers
 
 
 # -- the receipt and what stands in the store ---------------------------------------------------------------------
@@ -205,7 +205,7 @@ async def test_pure_code_gets_time_and_ids_from_the_context() -> None:
     assert isinstance(second, Stamped)
     assert (first.now, first.by) == (VirtualClock().now(), "ann")
     assert second.now == at
-    assert second.fresh == "e4d9f1a4-a16f-5ee6-9a8a-5dbb0c0f5f0d" or UUID(second.fresh).version == 5
+    assert second.fresh == str(uuid5(UUID("919108f7-52d1-4320-9bac-f847db4148a8"), "context:0"))
     assert first.fresh != second.fresh
 
 
@@ -645,11 +645,11 @@ async def test_a_state_that_cannot_be_frozen_is_replayed_in_full(sqlite: str) ->
 
     async with App(Heap, store=sqlite, snapshot_after=5) as app:
         for n in range(20):
-            await app.send(Batch(id="n", numbers=[n]))
+            await app.send(Batch(id="n", numbers=[n + 20]))
         assert await app.storage.load_snapshot("numbers-n") is None
     async with App(Heap, store=sqlite) as app:
         assert (await app.send(Batch(id="n", numbers=[1]))).version == 21
-        assert (await app.load(Heap, "n")).total == 191
+        assert (await app.load(Heap, "n")).total == 591
 
 
 async def test_few_hot_states_are_as_good_as_many(url: str) -> None:
@@ -763,7 +763,3 @@ async def test_a_boundary_knows_doing_nothing_and_the_same_key(url: str) -> None
         with pytest.raises(ConcurrencyError):
             await app.send(Enrol(course="music", student="s"), expected=0)
         assert (await app.send(Enrol(course="music", student="s"), expected=1)).version == 2
-
-
-def test_withdrawn_is_part_of_the_bank() -> None:
-    assert Withdrawn(account="a", amount=1).to == ""

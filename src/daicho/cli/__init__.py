@@ -19,11 +19,11 @@ main = Root(
             "show": ("daicho.cli.show:show", "The state of an aggregate, now or then, or the difference."),
             "trace": ("daicho.cli.trace:trace", "Everything that one command led to, as a tree with times."),
             "tail": ("daicho.cli.tail:tail", "The last events, and with -f each new one as it is recorded."),
-            "query": ("daicho.cli.query:query", "Ask a query of the app and print the answer."),
             "doctor": ("daicho.cli.doctor:doctor", "Examine the store and how its readers stand."),
         },
-        "Act": {
-            "send": ("daicho.cli.send:send", "Send a command of the app."),
+        "Work with the app": {
+            "send": ("daicho.cli.send:send", "Send a command and print what came of it."),
+            "query": ("daicho.cli.query:query", "Ask a query of the app and print the answer."),
             "projection": ("daicho.cli.projection:projection", "See how projections stand; build them again."),
             "dlq": ("daicho.cli.dlq:dlq", "Parked events: look, retry, skip with a reason."),
         },

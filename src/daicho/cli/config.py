@@ -1,5 +1,7 @@
 """`daicho config`: the settings."""
 
+import re
+
 import click
 
 from daicho.cli.group import Verb
@@ -7,6 +9,8 @@ from daicho.cli.output import Rows, output_option
 from daicho.cli.settings import SETTINGS, Settings
 
 __all__ = ["config"]
+
+_PASSWORD = re.compile(r"(://[^/:@]*):[^/@]*@")
 
 
 @click.command(cls=Verb)
@@ -18,5 +22,6 @@ def config(settings: Settings, origin: bool, output: str) -> None:
     rows = Rows(output, ("setting", "value", "origin") if origin else ("setting", "value"))
     for name in SETTINGS:
         value, source = settings.origin(name)
-        rows.add({"setting": name, "value": value, **({"origin": source} if origin else {})})
+        shown = _PASSWORD.sub(r"\1:***@", value) if value else value
+        rows.add({"setting": name, "value": shown, **({"origin": source} if origin else {})})
     rows.end()

@@ -71,16 +71,19 @@ def import_events(settings: Settings, file: str) -> None:
 async def _append(store: EventStore, batch: Sequence[Placed]) -> int:
     """One request for each run of events of one stream, so that their order in the log stays. Returns how many are
     new."""
-    runs = [list(run) for _, run in groupby(batch, key=lambda placed: placed.stream)]
-    new = 0
-    for run, answer in zip(runs, await store.append([_request(run) for run in runs]), strict=True):
-        if isinstance(answer, DuplicateEventId) and len(run) > 1:
-            # an earlier import ended within this run
-            for placed in run:
-                new += _counted([placed], (await store.append([_request([placed])]))[0])
-        else:
-            new += _counted(run, answer)
-    return new
+    runs = [
+        part for _, run in groupby(batch, key=lambda placed: placed.stream) for part in await _split(store, list(run))
+    ]
+    answers = await store.append([_request(run) for run in runs])
+    return sum(_counted(run, answer) for run, answer in zip(runs, answers, strict=True))
+
+
+async def _split(store: EventStore, run: list[Placed]) -> list[list[Placed]]:
+    """In two where an earlier import ended within it: a request is either there as a whole, or new as a whole."""
+    if len(run) == 1:
+        return [run]
+    there = max(0, min(len(run), await store.stream_version(run[0].stream) - run[0].version + 1))
+    return [part for part in (run[:there], run[there:]) if part]
 
 
 def _request(run: Sequence[Placed]) -> AppendRequest:

@@ -124,9 +124,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> No
     shown = [n for n in range(len(columns)) if any(line[n] for line in cells)] or [0]
     heads = [columns[n] for n in shown]
     cells = [[line[n] for n in shown] for line in cells]
-    if is_terminal():
-        importlib.import_module("daicho.cli.terminal").print_table(heads, cells)
-    else:
+    if not (is_terminal() and importlib.import_module("daicho.cli.terminal").print_table(heads, cells)):
         click.echo("\n".join(aligned([heads, *cells])))
 
 

@@ -11,15 +11,26 @@ from rich.text import Text
 __all__ = ["Bar", "print_table"]
 
 
-def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Cells fold where the terminal is too narrow; none is cut."""
+_LEAST = 20
+"""Columns that the widest cell needs to be folded in a readable way."""
+
+
+def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    """Only the widest column folds, so that ids and names stay whole. False, and nothing printed, if the terminal is
+    too narrow for that."""
+    console = Console(highlight=False)
+    widths = [max(map(len, cells)) for cells in zip(heads, *rows, strict=True)]
+    widest = widths.index(max(widths))
+    if sum(widths) - widths[widest] + min(widths[widest], _LEAST) + 3 * len(widths) > console.width:
+        return False
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for n, head in enumerate(heads):
         numbers = all(row[n].replace(".", "", 1).isdigit() for row in rows if row[n])
-        table.add_column(head, overflow="fold", justify="right" if numbers else "left")
+        table.add_column(head, overflow="fold", no_wrap=n != widest, justify="right" if numbers else "left")
     for row in rows:
         table.add_row(*map(Text, row))
-    Console(highlight=False).print(table)
+    console.print(table)
+    return True
 
 
 class Bar:

@@ -260,7 +260,8 @@ class Execution:
                 )
             )
         if base is None:
-            return StreamWrite(stream=stream, events=tuple(new), expected=envelope.expected or ANY)
+            expected = ANY if envelope.expected is None else envelope.expected
+            return StreamWrite(stream=stream, events=tuple(new), expected=expected)
         return StreamWrite(stream=stream, events=tuple(new), expected=base)
 
     def _metadata_of(self, envelope: Envelope) -> bytes:

@@ -26,7 +26,7 @@ def park_all(contents: Contents, processor: str, events: Sequence[ParkedEvent], 
             number, before = contents.letters_ever, 0
         else:
             number, before = known, contents.letters[known].attempts
-        parked = msgspec.structs.asdict(event) | {"attempts": before + event.attempts}
+        parked = msgspec.structs.asdict(replace(event, attempts=before + event.attempts))
         contents.letters[number] = DeadLetter(
             number=number, processor=processor, parked_at=at, state="parked", reason=None, **parked
         )

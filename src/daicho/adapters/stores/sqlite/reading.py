@@ -16,6 +16,10 @@ _SELECT = (
     "correlation_id, causation_id, tags, cast(metadata as blob), cast(data as blob) from events"
 )
 _SELECT_NARROW = "select position, version, type, schema_version, cast(data as blob) from events"
+_OF_FLOW = (
+    "select position from events where event_id >= ? and event_id < ? and +correlation_id = ? union all "
+    "select position from events where correlation_id = ? and substr(event_id, 1, 13) <> substr(correlation_id, 1, 13)"
+)
 _OF_STREAM = f"{_SELECT} where stream = ? and version > ? order by version limit ?"
 _PAGE = f"{_SELECT} where position > ? order by position limit ?"
 
@@ -70,7 +74,12 @@ def _query(wanted: Selection, limit: int, select: str = _SELECT) -> tuple[str, l
     if wanted.event_id is not None:
         also("event_id = ?", wanted.event_id)
     if wanted.correlation_id is not None:
-        also("correlation_id = ?" if not by_version else "+correlation_id = ?", wanted.correlation_id)
+        flow = wanted.correlation_id
+        if by_version or wanted.event_id is not None:
+            also("+correlation_id = ?", flow)
+        else:
+            # '~' comes after all that an id is made of: every event id that begins like the flow's
+            also(f"position in ({_OF_FLOW})", flow[:13], f"{flow[:13]}~", flow, flow)
     if wanted.after > 0:
         also("+position > ?" if by_version else "position > ?", wanted.after)
     if wanted.up_to is not None:

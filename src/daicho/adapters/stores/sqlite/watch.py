@@ -21,6 +21,13 @@ _BUSY, _IDLE, _SLOWER = 0.002, 0.02, 1.3
 _HEAD = statement("head")
 
 
+def _running_here() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
 class _Watch:
     """The waiters of one event loop. Lives in that loop's thread."""
 
@@ -40,10 +47,7 @@ class _Watch:
         return future
 
     def remove(self, future: "asyncio.Future[int]") -> None:
-        self.waiting.pop(future, None)
-        if not self.waiting and self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self.waiting.pop(future, None)  # the timer stops by itself, or serves whoever waits next
 
     def tell(self, head: int) -> None:
         self._pause = _BUSY
@@ -101,12 +105,13 @@ class Watches:
             watch = self._watches.setdefault(loop, _Watch(loop, self._look))
         future = watch.add(after)
         try:
-            # Only now that an append would tell us: one that came before is seen here.
-            head = self.head()
-            if head <= after:
+            # Only now that an append would tell us: one that came before is seen here, another process's by the timer.
+            with self._lock:
+                self._check_open()
+            if self.seen <= after:
                 return await future
             await breathe()
-            return head
+            return self.seen
         finally:
             watch.remove(future)
             future.cancel()
@@ -128,7 +133,10 @@ class Watches:
 
     def _call(self, loop: asyncio.AbstractEventLoop, what: Callable[[], None]) -> None:
         try:
-            loop.call_soon_threadsafe(what)
+            if _running_here() is loop:
+                loop.call_soon(what)  # no need to wake a selector that is not asleep
+            else:
+                loop.call_soon_threadsafe(what)
         except RuntimeError:  # that loop is gone, and who waited in it
             self._watches.pop(loop, None)
 
