@@ -20,7 +20,7 @@ $(STAMP): pyproject.toml
 demo: setup ## the main job on SQLite; ends by itself and says what happened
 	@$(BIN)/python -m examples.shop demo
 
-run: setup ## the shop as a prompt of its own on SQLite, with live figures; Ctrl-C ends it
+run: setup ## the shop on SQLite, with customers, stays up and tells every event; Ctrl-C ends it
 	@$(BIN)/python -m examples.shop run
 
 test: setup ## the whole suite

@@ -4,6 +4,7 @@ import ast
 import inspect
 import sys
 import textwrap
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, get_overloads
 
@@ -47,6 +48,11 @@ RESULTS = {  # what App and SyncApp hand out, by attribute
     "App.dead_letters": "daicho.read.dead_letters:DeadLetters",
     "App.crud": "daicho.read.crud:CrudTable",
 }
+SENTENCES = {  # what `given` hands out
+    "`given(Order, ...)`": "daicho.testing.given:GivenHandler",
+    "`given(orders, ...)`": "daicho.testing.given:GivenProjection",
+    "`given(...).when(...)` of a handler or reaction": "daicho.testing.given:Outcome",
+}
 
 
 def main() -> None:
@@ -65,6 +71,8 @@ def page() -> str:
         parts += [entry(name, getattr(daicho, name)) for name in names]
     parts += ["## daicho.testing", (inspect.getdoc(testing) or "").partition("\n")[0]]
     parts += [entry(name, getattr(testing, name)) for name in testing.__all__]
+    for title, place in SENTENCES.items():
+        parts += [f"#### {title}", methods(place)]
     parts += ["## daicho.testing.contracts", "See [own adapters](../howto/adapter.md)."]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -163,7 +171,7 @@ def fields_of(cls: type) -> list[str]:
     """Annotated public attributes of the class body, with the texts below them."""
     body = body_of(cls) if hasattr(cls, "__struct_fields__") else []
     found: list[str] = []
-    for node, following in zip(body, [*body[1:], None], strict=True):
+    for node, following in zip_longest(body, body[1:]):
         if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name) or node.target.id[0] == "_":
             continue
         if "ClassVar" in ast.unparse(node.annotation):

@@ -1,6 +1,7 @@
-"""`python -m examples.shop demo` and `python -m examples.shop retail FILE`."""
+"""`python -m examples.shop demo`, `python -m examples.shop run` and `python -m examples.shop retail FILE`."""
 
 import asyncio
+import contextlib
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from rich.console import Console
 
 from daicho import DaichoError
 from examples.shop.demo import demo as play_demo
+from examples.shop.living import stay_open
 from examples.shop.retail.importing import import_retail
 from examples.shop.retail.printing import as_json, print_cost, print_outcome
 
@@ -26,6 +28,17 @@ def demo(folder: Path) -> None:
     for old in folder.glob("shop.db*"):
         old.unlink()
     asyncio.run(play_demo(folder / "shop.db", Console()))
+
+
+@main.command()
+@click.option("--db", type=click.Path(path_type=Path), default=Path("build/run/shop.db"), show_default=True)
+@click.option("--orders", type=click.IntRange(min=1), help="Close after so many orders.")
+@click.option("--pause", default=1.0, show_default=True, help="Seconds between two orders.")
+def run(db: Path, orders: int | None, pause: float) -> None:
+    """A shop that stays open and tells every event, until Ctrl-C."""
+    db.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(stay_open(db, Console(), seconds_between=pause, orders=orders))
 
 
 @main.command()

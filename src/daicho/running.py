@@ -157,7 +157,11 @@ class Running:
     async def start(self) -> None:
         await self.storage.open()
         self._opened = True
-        await self._register()
+        if self._with_processors:
+            await self._register()
+        else:
+            for projector in self.projectors:
+                await projector.locate()
         await self.feed.start()
         if not self._with_processors:
             return

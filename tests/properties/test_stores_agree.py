@@ -86,7 +86,7 @@ def comparable(answer: Any) -> Any:
     if isinstance(answer, Checkpoint):
         return msgspec.structs.replace(answer, updated_at="")
     if isinstance(answer, DeadLetter):
-        return msgspec.structs.replace(answer, parked_at="")
+        return msgspec.structs.replace(answer, parked_at="", number=0)  # numbers may have holes, not another order
     if isinstance(answer, ConcurrencyError):
         return ("ConcurrencyError", answer.expected, answer.actual)
     if isinstance(answer, Exception):
@@ -94,6 +94,29 @@ def comparable(answer: Any) -> Any:
     if isinstance(answer, list | tuple):
         return [comparable(each) for each in answer]
     return answer
+
+
+async def numbers(store: Storage, processor: str | None = None, states: Sequence[str] = LETTER_STATES) -> list[int]:
+    """The numbers that this store gave its letters, oldest first; then one that no letter has."""
+    return [letter.number for letter in await store.letters(processor, states=states)] + [10**6]
+
+
+async def ask_for_one(store: Storage, nth: int) -> int:
+    return await store.ask_retry(number=(await numbers(store))[: nth + 1][-1])
+
+
+async def skip_one(store: Storage, nth: int) -> None:
+    await store.skip((await numbers(store))[: nth + 1][-1], "no")
+
+
+async def retry_two(store: Storage, processor: str, error: str | None) -> None:
+    await store.retried(processor, (await numbers(store, processor, ["retry"]))[:-1][:2], error=error)
+
+
+async def commit_one(store: Storage, change: ViewChange, processor: str | None) -> None:
+    """The change, and the first letter that a retry was asked for went through with it."""
+    asked = (await numbers(store, processor, ["retry"]))[:-1] if processor else []
+    await store.commit(msgspec.structs.replace(change, retried=asked[:1]))
 
 
 # -- what is drawn: small, so that things meet ----------------------------------------------------------------
@@ -420,20 +443,18 @@ class StoresAgree(RuleBasedStateMachine):
         move, letters = self.a_move(processor, stale, 1), [self.a_letter(key) for key in keys]
         self.both(lambda store: store.park(processor, move.token, move.old, move.new, letters))
         for act in acts:
-            everything = self.both(lambda store: store.letters(states=LETTER_STATES))
-            number = everything[nth].number if nth < len(everything) else 10**6
-            asked = [letter.number for letter in everything if (letter.processor, letter.state) == (processor, "retry")]
-            error = "KeyError: again" if act == "failed" else None
             if act == "all":
                 self.both(lambda store: store.ask_retry())
             elif act == "processor":
                 self.both(lambda store: store.ask_retry(processor))
             elif act == "one":
-                self.both(lambda store, n=number: store.ask_retry(number=n))
+                self.both(lambda store: ask_for_one(store, nth))
             elif act == "skip":
-                self.both(lambda store, n=number: store.skip(n, "no"))
+                self.both(lambda store: skip_one(store, nth))
+            elif act == "failed":
+                self.both(lambda store: retry_two(store, processor, "KeyError: again"))
             else:
-                self.both(lambda store, a=asked, e=error: store.retried(processor, a[:2], error=e))
+                self.both(lambda store: retry_two(store, processor, None))
         self.both(lambda store: store.parked_keys(processor))
         self.both(lambda store: store.letters(processor, states=sorted(states), limit=limit))
         self.both(lambda store: store.letters(states=LETTER_STATES))
@@ -457,16 +478,14 @@ class StoresAgree(RuleBasedStateMachine):
         keys: list[str],
         retried: bool,
     ) -> None:
-        asked = self.both(lambda store: store.letters(processor, states=["retry"])) if processor and retried else []
         change = ViewChange(
             table=TALLIES,
             upserts=rows,
             deletes=sorted(deletes - rows.keys()),
             advance=self.a_move(processor, stale, 2) if processor else None,
             parked=[self.a_letter(key) for key in keys] if processor else [],
-            retried=[letter.number for letter in asked[:1]],
         )
-        self.both(lambda store: store.commit(change))
+        self.both(lambda store: commit_one(store, change, processor if retried else None))
         self.both(lambda store: store.find(TALLIES, {}))
         self.both(lambda store: store.letters(states=LETTER_STATES))
 

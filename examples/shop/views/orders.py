@@ -21,7 +21,7 @@ from examples.shop.values import Money, PricedLine
 __all__ = ["PARTS", "FindOrderById", "FindOrders", "OrderDetail", "OrderRow", "Step", "order_detail", "orders"]
 
 
-class OrderRow(Row):
+class OrderRow(Row, index=("status",)):
     order_id: str
     customer_id: str
     country: str

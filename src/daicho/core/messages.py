@@ -33,7 +33,7 @@ replace = msgspec.structs.replace
 
 
 class RecordMeta(msgspec.StructMeta):
-    """Frozen and keyword-only by default; keeps the class keywords `name`, `version` and `tags` on the class."""
+    """Frozen and keyword-only by default; keeps the class keywords `name`, `version`, `tags` and `index`."""
 
     def __new__(
         mcls,
@@ -45,6 +45,7 @@ class RecordMeta(msgspec.StructMeta):
         name: str | None = None,
         version: int = 1,
         tags: Sequence[str] = (),
+        index: Sequence[str] = (),
         **config: Any,
     ) -> "RecordMeta":
         config = {"frozen": True, "kw_only": True, **config}
@@ -52,6 +53,7 @@ class RecordMeta(msgspec.StructMeta):
         type.__setattr__(cls, "__message_name__", name or class_name)
         type.__setattr__(cls, "__schema_version__", version)
         type.__setattr__(cls, "__tag_fields__", tuple(tags))
+        type.__setattr__(cls, "__index_fields__", tuple(index))
         return cls
 
 
@@ -98,7 +100,16 @@ class State(Record):
 
 
 class Row(Record, gc=False):
-    """One row of a read model."""
+    """One row of a read model: `class OrderRow(Row, index=("status",))`.
+
+    `index` names the fields that queries filter or order by, so that the store need not look at every row for them.
+    """
+
+    __index_fields__: ClassVar[tuple[str, ...]]
+
+    if TYPE_CHECKING:
+
+        def __init_subclass__(cls, *, index: Sequence[str] = ..., gc: bool = ...) -> None: ...
 
 
 class RecordedEvent(Generic[E], msgspec.Struct, frozen=True, gc=False):

@@ -71,7 +71,15 @@ def _row_type(fold: Callable[..., RowT | None]) -> type[RowT]:
             why="a projection folds events into rows of one class",
             do="annotate it `-> MyRow | None`, with `class MyRow(Row)`",
         )
-    return cast("type[RowT]", rows[0])
+    return cast("type[RowT]", _indexable(rows[0]))
+
+
+def _indexable(row_type: type[Row]) -> type[Row]:
+    if unknown := [name for name in row_type.__index_fields__ if name not in row_type.__struct_fields__]:
+        raise WiringError(
+            f"{row_type.__name__} has no field {unknown[0]!r} to index", do="mend `index=` in the class statement"
+        )
+    return row_type
 
 
 class Fold(Generic[RowT]):
@@ -126,6 +134,7 @@ class Crud(Table[RowT]):
 
     def __init__(self, model: type[RowT], *, key: str | None = None, name: str | None = None) -> None:
         self.row_type = model
+        _indexable(model)
         self.key = key or model.__struct_fields__[0]
         self.name = name or model.__name__.lower()
         if self.key not in model.__struct_fields__:

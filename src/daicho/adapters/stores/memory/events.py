@@ -137,15 +137,6 @@ def _versions_then(contents: Contents, writes: Sequence[StreamWrite]) -> tuple[i
 
 def _placed(contents: Contents, request: AppendRequest, recorded_at: str) -> list[StoredEvent]:
     """The events as they will stand in the store. Raises ConcurrencyError."""
-    if request.condition is not None:
-        criteria, after = request.condition.criteria, request.condition.after
-        if hits := [e for e in contents.events[max(after, 0) :] if criteria.matches(e.type, set(e.tags))]:
-            raise ConcurrencyError(
-                f"{len(hits)} events were recorded after position {after} that meet the condition",
-                expected=request.condition,
-                actual=None,
-                events=tuple(hits[:_NAMED_AT_MOST]),
-            )
     placed: list[StoredEvent] = []
     for write in request.writes:
         version = len(contents.streams.get(write.stream, ()))
@@ -159,6 +150,15 @@ def _placed(contents: Contents, request: AppendRequest, recorded_at: str) -> lis
         for event in write.events:
             version += 1
             placed.append(_stored(event, write.stream, version, len(contents.events) + len(placed) + 1, recorded_at))
+    if request.condition is not None:
+        criteria, after = request.condition.criteria, request.condition.after
+        if hits := [e for e in contents.events[max(after, 0) :] if criteria.matches(e.type, set(e.tags))]:
+            raise ConcurrencyError(
+                f"{len(hits)} events were recorded after position {after} that meet the condition",
+                expected=request.condition,
+                actual=None,
+                events=tuple(hits[:_NAMED_AT_MOST]),
+            )
     return placed
 
 

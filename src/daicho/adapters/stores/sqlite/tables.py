@@ -63,6 +63,10 @@ class Table:
         sets = ", ".join(f"{name} = excluded.{name}" for name in names)
         marks = ", ".join("?" * (len(names) + 1))
         self.create = f"create table if not exists {self.table} (_key text primary key{declared}) without rowid"
+        self.indexes = [
+            f"create index if not exists {quoted(f'{self.table_name}_{c.name}')} on {self.table} ({quoted(c.name)})"
+            for c in map(self.codec.column, row_type.__index_fields__)
+        ]
         self.drop = f"drop table if exists {self.table}"
         self.drop_view = f"drop view if exists {self.view}"
         self.create_view = f"create view {self.view} as select {fields or '_key'} from {self.table}"  # noqa: S608

@@ -36,6 +36,8 @@ def _open_table(transaction: Transaction, table: Table) -> None:
         )
     if not stored:
         connection.execute(table.create)
+        for index in table.indexes:
+            connection.execute(index)
     connection.execute(_NOTE, (table.name, table.generation))
 
 
