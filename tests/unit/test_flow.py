@@ -562,6 +562,8 @@ async def test_of_two_apps_one_runs_a_handler_and_the_other_takes_over_when_it_l
 
 async def test_an_app_for_looking_only_runs_no_handlers(sqlite: str) -> None:
     calls: list[str] = []
+    async with App(Account, recorder(calls), store=sqlite):
+        pass
     app = App(Account, recorder(calls), store=sqlite)
     await app.start(processors=False)
     await app.send(Deposit(account="a", amount=1))

@@ -78,7 +78,7 @@ def _attributes(state: object) -> dict[str, Any]:
 
 def _frozen(value: Any) -> Any:
     """Builtins that msgpack holds, other types as `[tag, content]`; every list is tagged, so nothing is ambiguous."""
-    kind: Any = type(value)
+    kind: Any = value.__class__
     if kind in _PLAIN:
         return value
     if kind in (list, tuple, set, frozenset):
@@ -106,11 +106,11 @@ _THAW: dict[str, Any] = {
 
 
 def _thawed(value: Any) -> Any:
-    if not isinstance(value, list):
+    if type(value) is not list:
         return value
     tag: str
     content: Any
-    tag, content = cast("list[Any]", value)
+    tag, content = cast("tuple[str, Any]", value)
     if tag == "dict":
         return {_thawed(k): _thawed(v) for k, v in content}
     if tag in _CONTAINERS:

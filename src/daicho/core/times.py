@@ -1,6 +1,7 @@
 """Points in time as stored text: ISO 8601, UTC, microseconds, so that text order is time order."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from daicho.core.errors import InvalidMessage
 
@@ -9,6 +10,7 @@ __all__ = ["from_text", "to_text"]
 from_text = datetime.fromisoformat
 
 
+@lru_cache(1024)  # the events of one command, and of what it causes, mostly share their time
 def to_text(moment: datetime) -> str:
     """`2011-12-09T12:50:00.000000+00:00`. Raises InvalidMessage for a naive datetime: it could mean any moment."""
     if moment.tzinfo is not UTC:

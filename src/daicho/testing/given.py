@@ -115,7 +115,7 @@ class GivenProjection:
     def when(self, *events: Event) -> "GivenProjection":
         for event in events:
             self._seen += 1
-            if not isinstance(event, self._fold.events):
+            if type(event) not in self._fold.events:
                 continue
             record = self._record(event)
             for key in self._fold.keys(event, record):
@@ -167,7 +167,8 @@ def given(part: Projection[Any], *past: Event, now: datetime = EPOCH) -> GivenPr
 def given(part: Any, *past: Event, provide: Sequence[Any] = (), now: datetime = EPOCH) -> Any:
     """A part of an App and the events that happened before. See the module's examples."""
     if isinstance(part, Projection):
-        return GivenProjection(part, past, now)
+        projected: Projection[Any] = part
+        return GivenProjection(projected, past, now)
     if isinstance(part, EventHandler):
         return GivenReaction(part, provide, now)
     return GivenHandler(part, past, provide, now)

@@ -34,6 +34,8 @@ def _ledger() -> list[Told]:
         versions[stream] += 1
         envelope = event(
             ("placed", "paid", "sent")[n % 3],
+            schema_version=n % 4 + 1,
+            data=b'{"n":%d}' % n,
             event_id=_EVENT if n == 20 else fresh_id(),
             correlation_id=_FLOW if n % 7 == 0 else fresh_id(),
             causation_id=_COMMAND if n % 9 == 0 else fresh_id(),
@@ -143,6 +145,23 @@ class ReadingContract(Contract):
         assert [e.event_id for e in await store.read(asked, limit=3)] == right[:3]
 
     @pytest.mark.parametrize("newest_first", [False, True], ids=["oldest first", "newest first"])
+    @pytest.mark.parametrize(("wanted", "keep"), list(_CASES.values()), ids=list(_CASES))
+    async def test_a_narrow_selection_gives_exactly(
+        self, store: Storage, wanted: Selection, keep: Callable[[Told], bool], newest_first: bool
+    ) -> None:
+        answers = await append(store, *(request(told.stream, told.event) for told in _LEDGER))
+        asked = msgspec.structs.replace(wanted, newest_first=newest_first)
+        right = [
+            (answer.positions[0], told.version, told.event.type, told.event.schema_version, told.event.data)
+            for told, answer in zip(_LEDGER, answers, strict=True)
+            if keep(told)
+        ]
+        if newest_first:
+            right.reverse()
+        assert list(await store.read_narrow(asked, limit=1000)) == right
+        assert list(await store.read_narrow(asked, limit=3)) == right[:3]
+
+    @pytest.mark.parametrize("newest_first", [False, True], ids=["oldest first", "newest first"])
     async def test_positions_bound_a_selection_from_both_sides(self, store: Storage, newest_first: bool) -> None:
         answers = await append(store, *(request("order-1", f"t{n}") for n in range(10)))
         at = [answer.positions[0] for answer in answers]
@@ -211,6 +230,9 @@ class ReadingContract(Contract):
         [stored] = await store.read(ALL, limit=1)
         assert stored.data == data
         assert type(stored.data) is bytes
+        [(_, _, _, _, narrow)] = await store.read_narrow(ALL, limit=1)
+        assert narrow == data
+        assert type(narrow) is bytes
 
     async def test_hostile_texts_come_back_and_find_exactly_their_own_events(self, store: Storage) -> None:
         for text in HOSTILE:

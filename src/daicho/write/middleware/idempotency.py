@@ -97,9 +97,9 @@ class Idempotency:
         return await self._by_events(envelope, envelope.correlation_id) or receipt
 
     async def _earlier(self, envelope: Envelope) -> Receipt | None:
-        if not envelope.is_remembered:
-            return await self._by_events(envelope, envelope.correlation_id)
-        # the log is enough: an outcome is written in the transaction of the events it is about
+        if not envelope.is_remembered and (receipt := await self._by_events(envelope, envelope.correlation_id)):
+            return receipt
+        # for the others the log is enough: an outcome is written in the transaction of the events it is about
         outcome = await self._log.outcome(envelope.command_id)
         if outcome is None:
             return None
