@@ -117,9 +117,7 @@ def decide(command: Transfer, state: TransferState) -> Iterable[TransferStarted]
     if state.is_started:
         return []
     return [
-        TransferStarted(
-            transfer=command.transfer, source=command.source, target=command.target, amount=command.amount
-        )
+        TransferStarted(transfer=command.transfer, source=command.source, target=command.target, amount=command.amount)
     ]
 
 

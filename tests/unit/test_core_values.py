@@ -282,7 +282,9 @@ def test_a_state_comes_back_equal_from_its_frozen_form() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [object(), 2**70, float("nan"), lambda: None, {"deep": [object()]}, (n for n in ())], ids=str
+    "value",
+    [object(), 2**70, float("nan"), lambda: None, {"deep": [object()]}, (n for n in ())],
+    ids=["object", "huge", "nan", "function", "deep", "generator"],
 )
 def test_a_state_that_would_not_come_back_equal_is_not_frozen_and_says_why(value: Any) -> None:
     state: Any = Kept()

@@ -151,9 +151,7 @@ def test_a_scenario_tells_a_whole_flow() -> None:
     with scenario(*BANK) as bank:
         bank.given(Open(account="a"), Deposit(account="a", amount=10))
         bank.when(Transfer(transfer="t", source="a", target="b", amount=4))
-        bank.then_events(
-            TransferStarted, Withdrawn(account="a", amount=4, transfer="t", to="b"), Deposited
-        )
+        bank.then_events(TransferStarted, Withdrawn(account="a", amount=4, transfer="t", to="b"), Deposited)
         bank.then_rows(
             balances,
             {"a": Balance(account="a", amount=6, movements=3), "b": Balance(account="b", amount=4, movements=1)},

@@ -280,6 +280,16 @@ async def test_two_apps_at_full_speed_lose_and_double_nothing(sqlite: str) -> No
             assert versions == list(range(1, len(versions) + 1))
 
 
+async def test_a_caller_that_gives_up_while_the_state_is_loaded_does_not_take_the_others_along(url: str) -> None:
+    async with App(Account, store=url) as app:
+        tasks = [asyncio.create_task(app.send(Deposit(account="a", amount=1))) for _ in range(5)]
+        await asyncio.sleep(0)  # the first is loading, the others wait for it
+        tasks[0].cancel()
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+        assert isinstance(answers[0], asyncio.CancelledError)
+        assert sorted(a.version for a in answers[1:] if not isinstance(a, BaseException)) == [1, 2, 3, 4]
+
+
 async def test_a_caller_that_gives_up_spoils_nothing_for_the_others(url: str) -> None:
     async with App(Account, store=url) as app:
         await app.send(Deposit(account="a", amount=1))
@@ -288,7 +298,9 @@ async def test_a_caller_that_gives_up_spoils_nothing_for_the_others(url: str) ->
         for task in tasks[::3]:
             task.cancel()
         answers = await asyncio.gather(*tasks, return_exceptions=True)
-        assert all(isinstance(a, (asyncio.CancelledError, ConcurrencyError)) for a in answers if isinstance(a, BaseException))
+        assert all(
+            isinstance(a, (asyncio.CancelledError, ConcurrencyError)) for a in answers if isinstance(a, BaseException)
+        )
         last = await app.send(Deposit(account="a", amount=1))
         records = [r async for r in app.events(stream="account-a")]
         assert last.version == len(records) == (await app.load(Account, "a")).balance
@@ -445,7 +457,13 @@ async def test_a_command_id_of_the_callers_own_works_like_a_key(url: str, correl
 
 @pytest.mark.parametrize(
     "ids",
-    [{"command_id": "x"}, {"correlation_id": "x"}, {"command_id": str(uuid4()).upper()}, {"key": ""}, {"key": "k" * 256}],
+    [
+        {"command_id": "x"},
+        {"correlation_id": "x"},
+        {"command_id": str(uuid4()).upper()},
+        {"key": ""},
+        {"key": "k" * 256},
+    ],
 )
 async def test_ids_that_cannot_be_kept_are_refused(ids: dict[str, str]) -> None:
     async with App(Account, store="memory:") as app:

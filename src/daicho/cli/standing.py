@@ -53,7 +53,7 @@ async def standings(look: Look) -> list[Standing]:
     for checkpoint in await storage.checkpoints():
         kind, _, rest = checkpoint.processor.partition(":")
         name, _, generation = rest.partition("@")
-        if not rest:  # posted commands: no reader of the log
+        if not rest or kind == "building":  # posted commands, marks of views under construction: no readers of the log
             continue
         live = await storage.live_generation(name) == int(generation) if generation.isdecimal() else None
         behind = max(0, head - checkpoint.position)

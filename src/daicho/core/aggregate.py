@@ -66,6 +66,14 @@ class Methods:
                     self._add(self.appliers, Event, member)
                 case _:
                     pass
+        for base in cls.__mro__:
+            for name, value in vars(base).items():
+                if name in getattr(base, "__annotations__", {}) and isinstance(value, (list, dict, set)):
+                    raise WiringError(
+                        f"{cls.__name__}.{name} has a mutable default",
+                        why="all aggregates of the class would share the one object",
+                        do=f"set it in __init__: `self.{name} = ...`",
+                    )
         if not self.handlers:
             raise WiringError(f"{cls.__name__} handles no command", do="mark a method with @handle")
         self.effects = {command: only(Event, produced(f), f) for command, f in self.handlers.items()}

@@ -5,6 +5,8 @@ from typing import TypeAlias
 
 import msgspec
 
+from daicho.core.errors import InvalidMessage
+
 __all__ = ["ABSENT", "ANY", "EXISTS", "AppendCondition", "Criteria", "Criterion", "Expected", "ExpectedVersion"]
 
 
@@ -21,6 +23,18 @@ class ExpectedVersion(enum.Enum):
 
 ANY, ABSENT, EXISTS = ExpectedVersion.ANY, ExpectedVersion.ABSENT, ExpectedVersion.EXISTS
 Expected: TypeAlias = ExpectedVersion | int
+
+
+def check_expected(expected: object) -> None:
+    """Raises InvalidMessage unless it is None, ANY, ABSENT, EXISTS or a number from 0."""
+    if expected is None or isinstance(expected, ExpectedVersion):
+        return
+    if not isinstance(expected, int) or expected < 0:
+        raise InvalidMessage(
+            f"{expected!r} cannot be the version of a stream",
+            do="expect ANY, ABSENT, EXISTS or a number of events, 0 or more",
+            path="expected",
+        )
 
 
 def holds(expected: Expected, version: int) -> bool:

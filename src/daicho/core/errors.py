@@ -384,7 +384,7 @@ class Unsettled(FlowError):
         super().__init__(
             what,
             why="a handler raised, so the event and its followers of the same key were parked",
-            do="`daicho dlq show`, mend the handler, `daicho dlq retry`",
+            do="`daicho dlq list`, mend the handler, `daicho dlq retry --all`",
             letters=letters,
         )
         self.letters = letters

@@ -1,6 +1,7 @@
 """Runs the commands that were posted: durable, in order of arrival, each with an outcome that can be asked for."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Mapping
 
@@ -74,10 +75,9 @@ class Postman:
             except DaichoError:
                 _log.exception("posted commands could not be carried out; trying again")
             self._wake.clear()
-            try:
-                await asyncio.wait_for(self._wake.wait(), _POLL)
-            except TimeoutError:
-                continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_POLL):
+                    await self._wake.wait()
 
     async def _deliver(self) -> None:
         while True:

@@ -26,6 +26,7 @@ __all__ = ["Reaction"]
 
 _log = logging.getLogger("daicho")
 _EFFECTS_AT_ONCE = 16
+_EVENTS_AT_ONCE, _COMMANDS_AT_ONCE = 500, 1000
 _EFFECT_ATTEMPTS = 5
 
 
@@ -56,9 +57,10 @@ class Reaction:
         self._registry, self._clock, self._probe = registry, clock, probe
         self._effect = part.has_side_effect
         self._commands = part.commands
-        self._at_once = _EFFECTS_AT_ONCE if self._effect else None
+        self._at_once = _EFFECTS_AT_ONCE
         self._parked: set[str] = set()
         self._may_repeat_to = 0
+        self._sent = 0
 
     async def locate(self) -> str:
         return self.name
@@ -83,7 +85,11 @@ class Reaction:
                 break
             else:
                 records.append(record)
+        self._sent = 0
         await self._handle(records, trouble)
+        if not self._effect and records:
+            # small steps, whatever an event leads to: what is sent between two checkpoints is looked up after a crash
+            self._at_once = max(1, min(_EVENTS_AT_ONCE, _COMMANDS_AT_ONCE * len(records) // max(1, self._sent)))
         self._probe("reaction.after")
         if trouble:
             trouble.sort(key=lambda letter: letter.position)
@@ -131,6 +137,7 @@ class Reaction:
             commands = self._decided(record)
         except Exception as error:  # noqa: BLE001 - the user's code: parked and told
             return error
+        self._sent += len(commands)
         if len(commands) == 1:
             answers = [await _caught(self._send(self._envelope(record, commands[0], 0)))]
         else:

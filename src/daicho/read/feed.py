@@ -53,7 +53,7 @@ class Feed:
     def __init__(self, store: EventStore, registry: Registry, *, page_size: int = 500) -> None:
         self._store, self._registry, self._page_size = store, registry, page_size
         self._pages: OrderedDict[int, Page] = OrderedDict()
-        self._fetching: dict[int, asyncio.Future[Page]] = {}
+        self._fetching: dict[int, asyncio.Future[Page | None]] = {}
         self.head = 0
         self._moved = asyncio.Event()
         self._tracker: asyncio.Task[None] | None = None
@@ -95,7 +95,9 @@ class Feed:
                     raise error
                 return False
             try:
-                await asyncio.wait_for(moved.wait(), timeout)
+                # not wait_for: before Python 3.12 it can swallow a cancellation that comes together with the event
+                async with asyncio.timeout(timeout):
+                    await moved.wait()
             except TimeoutError:
                 return False
             if self.head <= after and timeout is not None:
@@ -108,15 +110,20 @@ class Feed:
         if page is not None:
             self._pages.move_to_end(after)
             return page
-        if fetching := self._fetching.get(after):
-            return await asyncio.shield(fetching)
-        future: asyncio.Future[Page] = asyncio.get_running_loop().create_future()
+        while fetching := self._fetching.get(after):
+            shared = await asyncio.shield(fetching)
+            if shared is not None:  # else whoever fetched it was cancelled
+                return shared
+        future: asyncio.Future[Page | None] = asyncio.get_running_loop().create_future()
         self._fetching[after] = future
         try:
             events = await self._store.read(Selection(after=after), limit=self._page_size)
         except BaseException as error:
-            future.set_exception(error if isinstance(error, Exception) else RuntimeError("reading was cancelled"))
-            future.exception()
+            if isinstance(error, asyncio.CancelledError):
+                future.set_result(None)
+            else:
+                future.set_exception(error)
+                future.exception()
             raise
         finally:
             del self._fetching[after]

@@ -148,11 +148,11 @@ class Processor:
             if not page.events:
                 continue
             indexes = page.of_types(types)
-            if indexes:
-                position = await consumer.consume(page, indexes, self._token, self._stored)
-                self._stored = position
-            else:
-                position = page.last
+            while indexes:
+                self._stored = await consumer.consume(page, indexes, self._token, self._stored)
+                self._progress.note(self.name, self._stored)
+                indexes = [index for index in indexes if page.events[index].position > self._stored]
+            position = page.last
             self._progress.note(self.name, position)
             if position - self._stored > 50_000:
                 await self._advance(position)

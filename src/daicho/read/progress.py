@@ -63,7 +63,8 @@ class Progress:
             if left <= 0:
                 return behind
             try:
-                await asyncio.wait_for(changed.wait(), min(left, 0.01) if elsewhere else left)
+                async with asyncio.timeout(min(left, 0.01) if elsewhere else left):
+                    await changed.wait()
             except TimeoutError:
                 continue
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import cast
 
-from daicho.core.conditions import Expected
+from daicho.core.conditions import Expected, check_expected
 from daicho.core.errors import InvalidMessage
 from daicho.core.ids import is_uuid, keyed_command_id
 from daicho.core.messages import Command, Receipt
@@ -43,6 +43,7 @@ class Gateway:
             raise InvalidMessage(f"{command!r} is not a command", do="send an instance of a class derived from Command")
         if occurred_at is not None:
             to_text(occurred_at)
+        check_expected(expected)
         name = type(command).__message_name__
         if key is not None:
             if command_id is not None:

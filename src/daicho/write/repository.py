@@ -58,7 +58,7 @@ class Repository:
         self._events, self._snapshots, self._registry = events, snapshots, registry
         self._snapshot_after, self._most_hot = snapshot_after, hot
         self._hot: OrderedDict[str, Held] = OrderedDict()
-        self._loading: dict[str, asyncio.Future[Held]] = {}
+        self._loading: dict[str, asyncio.Future[Held | None]] = {}
         self._freezers: dict[str, Freezer] = {}
 
     # -- hot states -----------------------------------------------------------------------------------------------
@@ -82,17 +82,19 @@ class Repository:
         held = self.held(stream)
         if held is not None:
             return held
-        if loading := self._loading.get(stream):
-            return await asyncio.shield(loading)
+        while loading := self._loading.get(stream):
+            shared = await asyncio.shield(loading)
+            if shared is not None:  # else whoever loaded it was cancelled
+                return shared
         loading = self._loading[stream] = asyncio.get_running_loop().create_future()
         try:
             held = await self._load(behaviour, stream)
         except BaseException as error:
-            if not isinstance(error, asyncio.CancelledError):
+            if isinstance(error, asyncio.CancelledError):
+                loading.set_result(None)
+            else:
                 loading.set_exception(error)
                 loading.exception()
-            else:
-                loading.cancel()
             raise
         else:
             self._hot[stream] = held
