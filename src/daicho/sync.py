@@ -15,11 +15,13 @@ from daicho.core.decider import Decider
 from daicho.core.errors import NotRunning
 from daicho.core.messages import Command, Query, Receipt, RecordedEvent, Row
 from daicho.core.projection import Crud, Table
+from daicho.ports.dead_letter_store import DeadLetter
 from daicho.ports.event_store import CommandOutcome
 from daicho.read.crud import CrudTable
 from daicho.read.history import Trace
 from daicho.read.progress import Lag
 from daicho.read.queries import View
+from daicho.read.rebuild import RebuildStep
 
 if TYPE_CHECKING:
     from daicho.app import App
@@ -203,6 +205,31 @@ class SyncApp:
 
     def lag(self) -> list[Lag]:
         return self._run(self._app.lag())
+
+    def rebuild(self, name: str) -> Iterator[RebuildStep]:
+        """Builds a view again beside the live one. See App.rebuild; the generator must be used up."""
+        steps = self._app.rebuild(name)
+
+        async def following() -> RebuildStep | None:
+            return await anext(steps, None)
+
+        while step := self._run(following()):
+            yield step
+
+    def parked(self, processor: str | None = None) -> Sequence[DeadLetter]:
+        """Parked events, oldest first. See App.dead_letters."""
+        return self._run(self._app.dead_letters.list(processor))
+
+    def retry(self, number: int | None = None, *, processor: str | None = None) -> int:
+        """Handles parked events again, and returns how many were asked for once that is done."""
+        letters = self._app.dead_letters
+        asked = self._run(letters.retry(number, processor=processor))
+        self._run(letters.retried())
+        return asked
+
+    def skip(self, number: int, reason: str) -> None:
+        """Gives a parked event up. The reason stays on record."""
+        self._run(self._app.dead_letters.skip(number, reason))
 
     def crud(self, part: Crud[RowT]) -> SyncCrud[RowT]:
         return SyncCrud(self, self._app.crud(part))

@@ -49,6 +49,8 @@ class CommandOutcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     correlation_id: str | None = None
     cause: str | None = None
     """Id of the event whose handler sent it."""
+    handler: str | None = None
+    """Name of that handler."""
     received_at: str = ""
     finished_at: str | None = None
     payload: bytes | None = None

@@ -252,6 +252,7 @@ def _without_events(outcome: CommandOutcome) -> TraceNode:
         stream=outcome.stream,
         at=outcome.finished_at or outcome.received_at,
         actor=outcome.actor,
+        handler=outcome.handler,
         outcome=outcome.state,
         reason=outcome.reason,
         children=[],

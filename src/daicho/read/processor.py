@@ -147,7 +147,7 @@ class Processor:
             page = await feed.page(position)
             if not page.events:
                 continue
-            indexes = page.of_types(types)
+            indexes: list[int] = page.of_types(types)
             while indexes:
                 self._stored = await consumer.consume(page, indexes, self._token, self._stored)
                 self._progress.note(self.name, self._stored)

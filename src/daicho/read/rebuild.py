@@ -41,15 +41,11 @@ async def rebuild(fold: Fold[Any], storage: Storage, registry: Registry, owner: 
     live = await storage.live_generation(name) or 0
     built = [g for g in await storage.generations(name) if g > live]
     table = TableSpec(name, built[-1] if built else live + 1, fold.part.row_type)
-    if built and not await storage.shape_fits(table):
-        await storage.drop_table(table)
+    if built:
+        await _keep_if_usable(table, fold, storage)
     projector = Projector(fold, table, storage, storage, storage, registry, silent)
     await storage.open_table(table)
-    checkpoint = await storage.register(projector.name, position=0, fold=fold.code)
-    if checkpoint.fold != fold.code and checkpoint.position:
-        await storage.drop_table(table)
-        await storage.open_table(table)
-        await storage.rewind(projector.name, 0)
+    await storage.register(projector.name, position=0, fold=fold.code)
     claimed = await storage.claim(projector.name, owner)
     while claimed is None:
         await asyncio.sleep(0.1)
@@ -76,6 +72,8 @@ async def rebuild(fold: Fold[Any], storage: Storage, registry: Registry, owner: 
             position = await projector.consume(page, list(range(len(page.events))), claimed.token, position)
         folded += len(narrow)
         yield RebuildStep(position=position, head=head, events=folded, generation=table.generation)
+        if len(narrow) < _PAGE:
+            break  # what came meanwhile is little, and as long as others write there will always be some
     await storage.switch(table)
     if live:
         # whoever runs the old build loses its lease and moves over; the old rows stay until the next rebuild
@@ -84,3 +82,12 @@ async def rebuild(fold: Fold[Any], storage: Storage, registry: Registry, owner: 
         if old < live:
             await storage.drop_table(TableSpec(name, old, fold.part.row_type))
     yield RebuildStep(position=position, head=position, events=folded, generation=table.generation, switched=True)
+
+
+async def _keep_if_usable(table: TableSpec, fold: Fold[Any], storage: Storage) -> None:
+    """An interrupted build is gone on with if the same code began it; otherwise nothing of it is left."""
+    name = processor_name(table)
+    begun = next((c for c in await storage.checkpoints() if c.processor == name), None)
+    if begun is None or begun.fold != fold.code or not await storage.shape_fits(table):
+        await storage.forget(name)  # first, so that rows without a checkpoint are the only thing a crash can leave
+        await storage.drop_table(table)

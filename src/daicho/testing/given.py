@@ -166,9 +166,8 @@ def given(part: EventHandler, *, provide: Sequence[Any] = (), now: datetime = EP
 def given(part: Projection[Any], *past: Event, now: datetime = EPOCH) -> GivenProjection: ...
 def given(part: Any, *past: Event, provide: Sequence[Any] = (), now: datetime = EPOCH) -> Any:
     """A part of an App and the events that happened before. See the module's examples."""
-    if isinstance(part, Projection):
-        projected: Projection[Any] = part
-        return GivenProjection(projected, past, now)
-    if isinstance(part, EventHandler):
-        return GivenReaction(part, provide, now)
-    return GivenHandler(part, past, provide, now)
+    kinds: dict[type, Any] = {
+        Projection: lambda: GivenProjection(part, past, now),
+        EventHandler: lambda: GivenReaction(part, provide, now),
+    }
+    return kinds.get(part.__class__, lambda: GivenHandler(part, past, provide, now))()

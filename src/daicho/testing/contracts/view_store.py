@@ -95,6 +95,8 @@ _EQUALS: list[tuple[dict[str, object], list[str]]] = [
     ({"paid": False}, ["bob", "cid"]),
     ({"total": Decimal("19.90")}, ["ann"]),
     ({"total": Decimal("0.10")}, ["cid"]),
+    ({"total": Decimal("0.1")}, ["cid"]),
+    ({"total": Decimal("1000.00")}, ["bob"]),
     ({"total": Decimal("0.1000000000000000000000000001")}, []),
     ({"weight": 0.5}, ["ann", "cid"]),
     ({"weight": -1e300}, ["bob"]),
@@ -163,6 +165,15 @@ class ViewStoreContract(Contract):
         await store.open_table(ORDERS)
         await store.commit(change({key: order(key) for key in ("b", "a", "ä", "A", "10", "9")}))
         assert [row.customer for row in await everything(store)] == ["10", "9", "A", "a", "b", "ä"]
+
+    async def test_decimals_are_ordered_by_value_to_the_last_digit(self, store: Storage) -> None:
+        totals = ["9", "10", "1234567890123456789.2", "1234567890123456789.10", "-0.5", "1E+2"]
+        await store.open_table(ORDERS)
+        await store.commit(change({total: order(total, total=Decimal(total)) for total in totals}))
+        found = await store.find(ORDERS, {}, order_by="total")
+        assert [row.customer for row in found] == [
+            "-0.5", "9", "10", "1E+2", "1234567890123456789.10", "1234567890123456789.2"
+        ]  # fmt: skip
 
     async def test_rows_equal_in_the_ordering_field_come_by_key(self, store: Storage) -> None:
         await store.open_table(ORDERS)

@@ -42,6 +42,7 @@ class Audit:
                 tenant=envelope.tenant,
                 correlation_id=envelope.correlation_id,
                 cause=envelope.cause,
+                handler=envelope.handler,
                 received_at=now,
                 finished_at=now,
             )

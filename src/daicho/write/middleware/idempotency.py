@@ -42,6 +42,7 @@ def outcome_of(envelope: Envelope, state: str, clock: Clock, reason: str | None 
         tenant=envelope.tenant,
         correlation_id=envelope.correlation_id,
         cause=envelope.cause,
+        handler=envelope.handler,
         received_at=at,
         finished_at=at,
     )

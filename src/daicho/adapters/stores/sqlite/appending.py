@@ -60,6 +60,17 @@ def _isolated(transaction: Transaction, request: AppendRequest) -> Appended | Ex
 
 
 def _append(transaction: Transaction, request: AppendRequest) -> Appended | Exception:
+    try:
+        return _checked_and_inserted(transaction, request)
+    except UnicodeError as error:
+        raise InvalidMessage(
+            f"an event holds text that is not Unicode: {error}",
+            why="lone surrogates and bytes that are not UTF-8 cannot be stored as text",
+            do="check the stream, actor, tags and metadata",
+        ) from error
+
+
+def _checked_and_inserted(transaction: Transaction, request: AppendRequest) -> Appended | Exception:
     connection, writes = transaction.connection, request.writes
     if len(writes) > 1 and len({write.stream for write in writes}) < len(writes):
         return InvalidMessage(

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from daicho.adapters.stores.sqlite.driver import Connection, Driver, Progress, translated
+from daicho.adapters.stores.sqlite.driver import Connection, Driver, Progress, compare_decimals, translated
 
 try:
     import apsw
@@ -27,6 +27,7 @@ class ApswConnection:
             self._raw = apsw.Connection(path, flags=flags, statementcachesize=256)
         except apsw.Error as error:
             raise self._translated(error) from error
+        self._raw.create_collation("daicho_decimal", compare_decimals)
         self._cursor: Any = self._raw.cursor()
         self._changes = self._raw.changes
 

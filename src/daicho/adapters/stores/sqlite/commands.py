@@ -41,6 +41,7 @@ def outcome_values(
         outcome.tenant,
         outcome.correlation_id,
         outcome.cause,
+        outcome.handler,
         outcome.received_at,
         outcome.finished_at,
         payload,

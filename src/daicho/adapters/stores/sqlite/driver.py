@@ -1,6 +1,7 @@
 """One small face over two drivers, and what their errors mean."""
 
 from collections.abc import Callable, Iterable, Sequence
+from decimal import Decimal
 from typing import Any, Protocol, TypeAlias
 
 from daicho.core.errors import (
@@ -12,7 +13,7 @@ from daicho.core.errors import (
     StoreReadOnly,
 )
 
-__all__ = ["Connection", "ConstraintFailed", "Driver", "Progress", "translated"]
+__all__ = ["Connection", "ConstraintFailed", "Driver", "Progress", "compare_decimals", "translated"]
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Told (pages done, pages in all) during a copy. Whatever it raises ends the copy."""
@@ -67,6 +68,12 @@ class ConstraintFailed(StoreFailed):
 _PERM, _BUSY, _LOCKED, _READONLY, _IOERR, _CORRUPT, _FULL, _CANTOPEN, _PROTOCOL, _AUTH, _CONSTRAINT, _NOTADB = (
     *(3, 5, 6, 8, 10, 11, 13, 14, 15, 23, 19, 26),
 )
+
+
+def compare_decimals(one: str, other: str) -> int:
+    """The collation `daicho_decimal`: decimals kept as text, compared as numbers, exactly."""
+    a, b = Decimal(one), Decimal(other)
+    return (a > b) - (a < b)
 
 
 def translated(code: int, text: str, path: str) -> StoreError:

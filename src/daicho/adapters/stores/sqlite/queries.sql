@@ -147,43 +147,43 @@ delete from daicho_snapshots
 
 -- name: record_command
 -- command_id, name, state, key, fingerprint, stream, version, position, reason, actor, tenant, correlation_id, cause,
--- received_at, finished_at, payload
+-- handler, received_at, finished_at, payload
 insert into daicho_commands (command_id, name, state, key, fingerprint, stream, version, position, reason, actor,
-tenant, correlation_id, cause, received_at, finished_at, payload)
-values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+tenant, correlation_id, cause, handler, received_at, finished_at, payload)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 on conflict (command_id) do update set name = excluded.name, state = excluded.state, key = excluded.key,
 fingerprint = excluded.fingerprint, stream = excluded.stream, version = excluded.version, position = excluded.position,
 reason = excluded.reason, actor = excluded.actor, tenant = excluded.tenant, correlation_id = excluded.correlation_id,
-cause = excluded.cause, received_at = excluded.received_at, finished_at = excluded.finished_at,
+cause = excluded.cause, handler = excluded.handler, received_at = excluded.received_at, finished_at = excluded.finished_at,
 payload = excluded.payload
 
 -- name: keep_first_command
 -- as record_command
 insert into daicho_commands (command_id, name, state, key, fingerprint, stream, version, position, reason, actor,
-tenant, correlation_id, cause, received_at, finished_at, payload)
-values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (command_id) do nothing
+tenant, correlation_id, cause, handler, received_at, finished_at, payload)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (command_id) do nothing
 
 -- name: command
 -- command_id
 select command_id, name, state, key, fingerprint, stream, version, position, reason, actor, tenant, correlation_id,
-cause, received_at, finished_at, cast(payload as blob) from daicho_commands where command_id = ?
+cause, handler, received_at, finished_at, cast(payload as blob) from daicho_commands where command_id = ?
 
 -- name: pending_commands
 -- limit
 select command_id, name, state, key, fingerprint, stream, version, position, reason, actor, tenant, correlation_id,
-cause, received_at, finished_at, cast(payload as blob) from daicho_commands
+cause, handler, received_at, finished_at, cast(payload as blob) from daicho_commands
 where state = 'pending' order by received_at, number limit ?
 
 -- name: commands
 -- state or null, state or null, limit
 select command_id, name, state, key, fingerprint, stream, version, position, reason, actor, tenant, correlation_id,
-cause, received_at, finished_at, cast(payload as blob) from daicho_commands
+cause, handler, received_at, finished_at, cast(payload as blob) from daicho_commands
 where (? is null or state = ?) order by received_at desc, number desc limit ?
 
 -- name: commands_of_flow
 -- correlation_id, state or null, state or null, limit
 select command_id, name, state, key, fingerprint, stream, version, position, reason, actor, tenant, correlation_id,
-cause, received_at, finished_at, cast(payload as blob) from daicho_commands
+cause, handler, received_at, finished_at, cast(payload as blob) from daicho_commands
 where correlation_id = ? and (? is null or state = ?) order by received_at, number limit ?
 
 -- name: note_table

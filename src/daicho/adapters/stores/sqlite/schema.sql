@@ -89,6 +89,7 @@ create table daicho_commands (
   tenant         text,
   correlation_id text,
   cause          text,
+  handler        text,
   received_at    text    not null,
   finished_at    text,
   payload

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from daicho.adapters.stores.sqlite.driver import Connection, Driver, Progress, translated
+from daicho.adapters.stores.sqlite.driver import Connection, Driver, Progress, compare_decimals, translated
 
 __all__ = ["StdlibDriver", "stdlib_driver"]
 
@@ -23,6 +23,7 @@ class StdlibConnection:
             self._raw = sqlite3.connect(
                 name, uri=True, isolation_level=None, check_same_thread=False, cached_statements=256, timeout=0
             )
+        self._raw.create_collation("daicho_decimal", compare_decimals)
         self._cursor = self._raw.cursor()
 
     def execute(self, sql: str, bound: Sequence[Any] = ()) -> list[tuple[Any, ...]]:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from daicho.adapters.stores.sqlite.driver import Connection
-from daicho.adapters.stores.sqlite.rows import RowCodec, codec_for
+from daicho.adapters.stores.sqlite.rows import Column, RowCodec, codec_for
 from daicho.core.errors import InvalidMessage, WiringError
 from daicho.core.messages import Row
 from daicho.ports.view_store import TableSpec
@@ -111,8 +111,7 @@ class Table:
         if order_by is not None:
             column = self.codec.column(order_by)
             name = quoted(column.name)
-            # Exact decimals are text; their order is the numbers'.
-            name = f"cast({name} as real)" if column.declared == "TEXT DECIMAL" else name
+            name = f"{name}{_by_value(column)}"
             order = f"{name}{direction}, _key"
         text = f"select {self._fields} from {self.table}{where} order by {order}"  # noqa: S608
         if limit is not None or offset:
@@ -126,8 +125,13 @@ class Table:
 
     def _where(self, equals: Mapping[str, object]) -> tuple[str, list[Any]]:
         columns, bound = self.codec.filters(equals)
-        conditions = " and ".join(f"{quoted(column.name)} is ?" for column in columns)
+        conditions = " and ".join(f"{quoted(column.name)} is ?{_by_value(column)}" for column in columns)
         return (f" where {conditions}" if conditions else ""), bound
+
+
+def _by_value(column: Column) -> str:
+    """Exact decimals are text; they compare as the numbers that they are: 1 equals 1.00 and comes before 10."""
+    return " collate daicho_decimal" if column.declared == "TEXT DECIMAL" else ""
 
 
 def _bound(connection: Connection, sql: str, rows: Sequence[Sequence[Any]]) -> None:
