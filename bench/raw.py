@@ -9,7 +9,7 @@ from pathlib import Path
 import apsw
 import msgspec
 
-from bench.model import Customer, LineAdded, event
+from bench.model import Customer, LineAdded, customers, event
 
 encode = msgspec.json.Encoder().encode
 decode = msgspec.json.Decoder(LineAdded).decode
@@ -147,23 +147,21 @@ def catch_up(path: Path, page: int = 1000) -> int:
 
 def project(connection: apsw.Connection, page: int = 5000) -> None:
     """Exactly once: rows and checkpoint in one transaction a page."""
-    pos = 0
-    cache: dict[str, Customer] = {}
+    pos, fold = 0, customers.fold
+    cache: dict[str, Customer | None] = {}
     while rows := connection.execute(
         "select pos, data from events where pos>? order by pos limit ?", (pos, page)
     ).fetchall():
-        changed: dict[str, Customer] = {}
+        changed: dict[str, Customer | None] = {}
         for _, data in rows:
             added = decode(data)
-            row = cache.get(added.customer) or Customer(customer=added.customer)
-            cache[added.customer] = changed[added.customer] = Customer(
-                customer=row.customer, lines=row.lines + 1, total=row.total + added.amount
-            )
+            key = added.customer
+            cache[key] = changed[key] = fold(cache.get(key), added)
         pos = rows[-1][0]
         with connection:
             connection.executemany(
                 "insert into customers values(?,?,?,?) "
                 "on conflict(key) do update set lines=excluded.lines, total=excluded.total",
-                [(k, r.customer, r.lines, str(r.total)) for k, r in changed.items()],
+                [(k, r.customer, r.lines, str(r.total)) for k, r in changed.items() if r],
             )
             connection.execute("update checkpoint set pos=?", (pos,))

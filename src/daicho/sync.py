@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
@@ -45,8 +46,11 @@ class SyncApp:
         self._app = app
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._door = threading.Lock()
 
     def __enter__(self) -> SyncApp:
+        if self._loop is not None:
+            raise NotRunning("this App is running already", do="enter it once")
         loop = self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve, args=(loop,), name="daicho-sync", daemon=True)
         self._thread.start()
@@ -71,21 +75,28 @@ class SyncApp:
         loop.run_forever()
 
     def _end(self) -> None:
-        loop, thread = self._loop, self._thread
-        self._loop = self._thread = None
+        with self._door:
+            loop, thread = self._loop, self._thread
+            self._loop = self._thread = None
         if loop is not None and thread is not None:
+            asyncio.run_coroutine_threadsafe(_wind_up(), loop).result()
             loop.call_soon_threadsafe(loop.stop)
             thread.join()
             loop.close()
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        if self._loop is None:
-            work.close()
-            raise NotRunning("this App is not running", do="use it inside `with app.sync() as shop:`")
-        if threading.current_thread() is self._thread:
-            work.close()
-            raise NotRunning("called from inside the App's own loop", do="use the async App there")
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        with self._door:  # whatever gets in is carried out, or told that it was not
+            if self._loop is None:
+                work.close()
+                raise NotRunning("this App is not running", do="use it inside `with app.sync() as shop:`")
+            if threading.current_thread() is self._thread:
+                work.close()
+                raise NotRunning("called from inside the App's own loop", do="use the async App there")
+            future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except CancelledError:
+            raise NotRunning("the App was left meanwhile", do="leave it when all threads have come home") from None
 
     def _iterate(self, items: AsyncIterator[T]) -> Iterator[T]:
         async def some() -> list[T]:
@@ -237,6 +248,17 @@ class SyncApp:
     @property
     def views(self) -> SyncViews:
         return SyncViews(self, self._app)
+
+
+async def _wind_up() -> None:
+    """What is still under way ends here, and the helpers of the loop with it."""
+    loop = asyncio.get_running_loop()
+    if rest := asyncio.all_tasks() - {asyncio.current_task()}:
+        for task in rest:
+            task.cancel()
+        await asyncio.wait(rest)
+    await loop.shutdown_asyncgens()
+    await loop.shutdown_default_executor()
 
 
 class SyncCrud(Generic[RowT]):

@@ -214,7 +214,7 @@ def test_two_upcasters_from_one_version_are_refused() -> None:
     def other(data: Data) -> Data:
         return data
 
-    with pytest.raises(WiringError, match="two upcasters start at 'order.placed' version 2"):
+    with pytest.raises(WiringError, match=r"two upcasters start at 'order\.placed' version 2"):
         Registry([Ordered], [_two, other])
 
 

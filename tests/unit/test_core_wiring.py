@@ -546,7 +546,7 @@ def test_a_message_by_an_almost_right_name_is_unknown_with_a_suggestion() -> Non
     assert caught.value.data == {"message": "Doo", "similar": ["Do"]}
 
 
-@pytest.mark.parametrize("url", ["", "shop.db", "mysql://x", "sqlite", ":memory:", "/tmp/shop.db"])  # noqa: S108
+@pytest.mark.parametrize("url", ["", "shop.db", "mysql://x", "sqlite", ":memory:", "/tmp/shop.db"])
 def test_a_store_url_that_means_nothing_is_refused_with_those_that_do(url: str) -> None:
     with pytest.raises(BadUrl, match="memory:, sqlite:") as caught:
         App(Thing, store=url)

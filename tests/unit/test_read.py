@@ -26,6 +26,7 @@ from daicho import (
     Rejected,
     Row,
     StaleAnswer,
+    StoreClosed,
     UnknownMessage,
     UnknownView,
     Views,
@@ -191,7 +192,7 @@ async def test_a_fold_that_raises_parks_its_key_and_nothing_else(url: str, toget
         await app.dead_letters.retry()
         await app.dead_letters.retried()
         assert (await rows(app, view))["bad"] == 1
-        assert [x.attempts for x in await app.dead_letters.list()][0] == 2
+        assert next(x.attempts for x in await app.dead_letters.list()) == 2
 
         mood.bad = set()
         await app.dead_letters.retry()
@@ -380,7 +381,7 @@ async def test_an_interrupted_rebuild_of_other_code_begins_anew(sqlite: str, mon
 
 async def test_a_rebuild_of_a_view_that_is_not_there_is_refused() -> None:
     async with App(Account, balances, store="memory:") as app:
-        with pytest.raises(UnknownView, match="no projection 'ballances'.*\nWhy: this App has balances"):
+        with pytest.raises(UnknownView, match=r"no projection 'ballances'.*\nWhy: this App has balances"):
             await rebuilt(app, "ballances")
 
 
@@ -511,22 +512,6 @@ class Both(Query[tuple[int, int]]):
     pass
 
 
-def slow(name: str, gate: asyncio.Event) -> Any:
-    """A view that stands still while the gate is shut, because its projector cannot write."""
-
-    @projection(name, key=lambda e: e.account)
-    def view(row: Balance | None, event: Deposited) -> Balance:
-        if not gate.is_set():
-            raise _NotYetError
-        return Balance(account=event.account, amount=(row.amount if row else 0) + event.amount)
-
-    return view
-
-
-class _NotYetError(BaseException):
-    """Not an error of the fold: the process is held up."""
-
-
 @contextlib.asynccontextmanager
 async def with_held_up_view(url: str, *more: Any) -> AsyncIterator[tuple[App, Any, Callable[[], None]]]:
     """An App of which the view `held` does not move until let go: another owner has its lease and does nothing."""
@@ -595,7 +580,7 @@ async def test_a_question_that_cannot_be_answered_is_refused_with_what_there_is(
             await app.ask(Both())
         with pytest.raises(InvalidMessage, match="is negative"):
             await app.ask(BalanceOf(account="a"), within=-1)
-        with pytest.raises(UnknownView, match="no view 'other'.*\nWhy: it has balances"):
+        with pytest.raises(UnknownView, match=r"no view 'other'.*\nWhy: it has balances"):
             app.views[projection("other", key=lambda e: e.account)(balances.fold)]
         with pytest.raises(NoSuchField):
             await app.views[balances].find(colour="red")
@@ -692,7 +677,7 @@ async def test_the_audit_log_answers_who_what_when(url: str) -> None:
         assert await positions(newest_first=True, limit=2) == [6, 5]
         assert await positions(stream="account-a0", newest_first=True) == [6, 1]
         with pytest.raises(InvalidMessage, match="has no time zone"):
-            await positions(since=datetime(2026, 3, 2))  # noqa: DTZ001
+            await positions(since=datetime(2026, 3, 2))
 
 
 @pytest.mark.parametrize("newest_first", [True, False])
@@ -757,7 +742,7 @@ async def test_a_subscription_ends_with_the_app(url: str) -> None:
         waiting = asyncio.create_task(anext(app.subscribe()))  # type: ignore[arg-type]
         await asyncio.sleep(0.01)
     async with asyncio.timeout(10):
-        with pytest.raises((NotRunning, Exception), match="left|closed|open"):
+        with pytest.raises((NotRunning, StoreClosed)):
             await waiting
 
 

@@ -33,7 +33,6 @@ from daicho.ports.snapshot_store import Snapshot
 from daicho.testing import VirtualClock, crash_at
 from tests.bank import BANK, Account, Deposit, Deposited, Open, Opened, Transfer, Withdraw, transfers
 
-
 # -- the receipt and what stands in the store ---------------------------------------------------------------------
 
 
@@ -69,7 +68,7 @@ async def test_business_time_is_as_given_and_recorded_time_is_now(url: str) -> N
         await app.send(Open(account="a"), occurred_at=long_ago)
         [record] = [r async for r in app.events()]
         with pytest.raises(InvalidMessage, match="has no time zone"):
-            await app.send(Open(account="b"), occurred_at=datetime(1999, 12, 31))  # noqa: DTZ001
+            await app.send(Open(account="b"), occurred_at=datetime(1999, 12, 31))
     assert (record.occurred_at, record.recorded_at) == (long_ago, VirtualClock().now())
 
 
@@ -278,6 +277,22 @@ async def test_two_apps_at_full_speed_lose_and_double_nothing(sqlite: str) -> No
         for n in range(3):
             versions = [r.version async for r in two.events(stream=f"account-a{n}")]
             assert versions == list(range(1, len(versions) + 1))
+
+
+@pytest.mark.parametrize("key", [None, "k"])
+async def test_a_command_decided_on_top_of_one_that_then_failed_fails_with_it(sqlite: str, key: str | None) -> None:
+    async with App(Account, store=sqlite) as one, App(Account, store=sqlite) as two:
+        await one.send(Deposit(account="a", amount=10))  # `one` holds balance 10 at version 1 from here on
+        await two.send(Withdraw(account="a", amount=10))  # version 2
+        # the first expects version 1 and is refused; the second was decided on its balance of 15, and expects version
+        # 2, which is there: but it is another one
+        answers = await asyncio.gather(
+            one.send(Deposit(account="a", amount=5)),
+            one.send(Withdraw(account="a", amount=15), key=key),
+            return_exceptions=True,
+        )
+        assert [type(a).__name__ for a in answers] == ["Receipt", "Rejected"]
+        assert (await two.load(Account, "a")).balance == 5
 
 
 async def test_a_caller_that_gives_up_while_the_state_is_loaded_does_not_take_the_others_along(url: str) -> None:

@@ -231,7 +231,7 @@ async def test_retry_waits_by_the_apps_clock_and_not_at_all_the_first_time() -> 
     clock = VirtualClock()
     handler, calls = raising(conflict(), conflict())
     task = asyncio.create_task(Retry(clock)(envelope(), handler))
-    while not clock.sleepers:
+    while not clock.sleepers:  # noqa: ASYNC110
         await asyncio.sleep(0)
     assert len(calls) == 2
     await clock.advance(0.004)
@@ -409,7 +409,7 @@ async def test_what_comes_while_a_commit_is_on_its_way_goes_into_the_next_one() 
     store = SlowStore()
     appender = Appender(store)  # type: ignore[arg-type]
     first = appender.submit(request(0))
-    while not store.groups:
+    while not store.groups:  # noqa: ASYNC110
         await asyncio.sleep(0)
     others = [appender.submit(request(n)) for n in range(1, 101)]
     store.go.release()

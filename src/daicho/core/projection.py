@@ -1,6 +1,6 @@
 """A projection: a re-runnable fold of events into rows."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast, get_args
 
@@ -123,6 +123,26 @@ class Fold(Generic[RowT]):
         if not self._extras:
             return self._fold(row, event)
         return self._fold(row, event, *(key if extra == "key" else record for extra in self._extras))
+
+
+    def pairs(self, events: Sequence[Event]) -> list[tuple[Event, str]]:
+        """Each event with each of its keys; for projections that need no envelope."""
+        key_of, found = self._key, list[tuple[Event, str]]()
+        for event in events:
+            key = key_of(event)
+            if key.__class__ is str:
+                found.append((event, key))
+            else:
+                found.extend((event, each) for each in self.keys(event))
+        return found
+
+    def run(self, pairs: Sequence[tuple[Event, str]], known: "Mapping[str, RowT | None]") -> "dict[str, RowT | None]":
+        """The rows that change, from those `known` by every key. Raises what the user's code raises."""
+        fold, changed = self._fold, dict[str, RowT | None]()
+        for event, key in pairs:
+            row = changed[key] if key in changed else known[key]
+            changed[key] = fold(row, event, key) if self._extras else fold(row, event)
+        return changed
 
 
 class Crud(Table[RowT]):

@@ -1,6 +1,6 @@
 """Which class stands for which stored event, and how to get from one to the other."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
@@ -128,6 +128,11 @@ class Registry:
                 type=name,
                 version=version,
             ) from error
+
+    @property
+    def decoders(self) -> Mapping[tuple[str, int], Callable[[bytes], Event]]:
+        """By stored name and version: for present versions in the encoding in use. For who falls back to `decode`."""
+        return self._fast
 
     def knows(self, name: str, version: int) -> bool:
         return (name, version) in self._decoders

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from daicho.core.collecting import uncollected
 from daicho.core.errors import InvalidMessage, NotRunning
 from daicho.core.ids import is_uuid
 from daicho.core.messages import RecordedEvent
@@ -117,9 +118,12 @@ class History:
             after=after,
             newest_first=newest_first,
         )
+        registry = self._registry
         async for page in self._pages(selection, limit):
-            for event in page:
-                yield recorded(event, self._registry)
+            with uncollected():
+                records = [recorded(event, registry) for event in page]
+            for record in records:
+                yield record
 
     async def subscribe(
         self,

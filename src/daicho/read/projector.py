@@ -116,19 +116,15 @@ class Projector:
 
         False, with nothing done, if anything about them is out of the ordinary; `consume` knows what to do then.
         """
-        fold, decode = self.fold, self._registry.decode
+        fold, decoders = self.fold, self._registry.decoders
         if fold.needs_record or self._parked:
             return False
         try:
             with uncollected():
-                decoded = [decode(name, version, data) for _, _, name, version, data in events]
-            keyed = [(event, fold.keys(event)) for event in decoded]
-            await self._fetch({key for _, keys in keyed for key in keys})
-            known, changed = self._rows, dict[str, Row | None]()
-            for event, keys in keyed:
-                for key in keys:
-                    row = changed[key] if key in changed else known[key]
-                    changed[key] = fold.step(row, event, key)
+                pairs = fold.pairs([decoders[name, version](data) for _, _, name, version, data in events])
+            await self._fetch({key for _, key in pairs})
+            with uncollected():
+                changed: dict[str, Row | None] = fold.run(pairs, self._rows)
         except StoreError:
             raise
         except Exception:  # noqa: BLE001 - told by `consume`, event by event

@@ -8,7 +8,7 @@ import msgspec
 
 from daicho.core.projection import Fold
 from daicho.core.registry import Registry
-from daicho.ports.event_store import Selection
+from daicho.ports.event_store import Narrow, Selection
 from daicho.ports.probe import silent
 from daicho.ports.storage import Storage
 from daicho.ports.view_store import TableSpec
@@ -53,10 +53,15 @@ async def rebuild(fold: Fold[Any], storage: Storage, registry: Registry, owner: 
     await projector.begin(claimed)
     position, folded = claimed.position, 0
     types = tuple(sorted(projector.types))
+    coming: asyncio.Task[list[Narrow]] | None = None
     while True:
         head = await storage.head()
         wanted = Selection(after=position, up_to=head, types=types)
-        narrow = await storage.read_narrow(wanted, limit=_PAGE)
+        narrow = await (coming or storage.read_narrow(wanted, limit=_PAGE))
+        coming = None
+        if len(narrow) == _PAGE:  # the next page is read while this one is folded and written
+            behind = Selection(after=narrow[-1][0], up_to=head, types=types)
+            coming = asyncio.ensure_future(storage.read_narrow(behind, limit=_PAGE))
         if not narrow:
             if position < head:
                 page = Page(position, [], registry)

@@ -124,8 +124,8 @@ class Execution:
         request = AppendRequest(
             writes=(writes,), outcome=outcome_of(envelope, "done", self._clock), inline=self._inline
         )
-        held.pending = appending = self._appender.submit(request)
         try:
+            held.pending = appending = self._appender.submit(request, after=held.pending)
             appended = await appending
         except BaseException:
             # refused, failed, or given up waiting for: in each case the store knows better than this state
@@ -148,7 +148,7 @@ class Execution:
         if pending is not None:
             if not pending.done():
                 await asyncio.wait([pending])
-            if pending.cancelled() or pending.exception() is not None:
+            if pending.cancelled() or pending.exception() is not None or pending.result().duplicate:
                 return False
             if held.version > base:
                 return True  # the append on top of it was accepted: the stream was at `base` while we asked

@@ -13,8 +13,9 @@ from daicho.core.freezing import Freezer
 from daicho.core.messages import Event, replace
 from daicho.core.registry import Registry
 from daicho.core.times import to_text
-from daicho.ports.event_store import Appended, EventStore, Narrow, Selection
+from daicho.ports.event_store import EventStore, Narrow, Selection
 from daicho.ports.snapshot_store import Snapshot, SnapshotStore
+from daicho.write.appending import Submission
 
 __all__ = ["Held", "Repository"]
 
@@ -36,7 +37,7 @@ class Held:
     def __init__(self, behaviour: Behaviour, state: Any, version: int, position: int, snapshot_version: int) -> None:
         self.behaviour, self.state, self.version, self.position = behaviour, state, version, position
         self.snapshot_version = snapshot_version
-        self.pending: asyncio.Future[Appended] | None = None
+        self.pending: Submission | None = None
 
 
 class Repository:
