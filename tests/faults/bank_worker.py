@@ -28,7 +28,7 @@ def ledger_at(path: str) -> Callable[[str], None]:
 
 async def work(app: App, note: Callable[[str], None], name: str, rounds: int = 1_000_000) -> None:
     """Sends, each under a key; notes `begin` before and `done` or `refused` after."""
-    dice = random.Random(name)  # noqa: S311
+    dice = random.Random(name)
 
     async def client(number: int) -> None:
         for n in range(rounds):

@@ -49,7 +49,7 @@ async def test_an_app_that_dies_again_and_again_still_gets_done(sqlite: str) -> 
         said, key, kind, amount = line.split()
         heard[key] = (said, kind, int(amount))
 
-    dice = random.Random(20111209)  # noqa: S311
+    dice = random.Random(20111209)
     for life in range(25):
         crash = crash_at(dice.choice(list(POINTS)), nth=dice.randint(1, 12))
         async with crash.of(App(*BANK, store=sqlite, probe=crash)) as app:
@@ -96,7 +96,7 @@ async def test_a_side_effect_that_was_noted_is_not_repeated_and_one_that_was_not
 @pytest.mark.slow
 def test_killed_at_random_moments_and_started_again_the_ledger_is_right(tmp_path: Path) -> None:
     url, ledger = f"sqlite:///{tmp_path / 'app.db'}", tmp_path / "ledger"
-    dice = random.Random(1987)  # noqa: S311
+    dice = random.Random(1987)
     for life in range(10):
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.faults.bank_worker", url, str(ledger), f"life{life}"], cwd=ROOT

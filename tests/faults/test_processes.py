@@ -1,4 +1,4 @@
-"""Several processes on one SQLite file: each the same App, all of them sending, one at a time running each processor."""
+"""Several processes on one SQLite file: each the same App, all sending, one at a time running each processor."""
 
 import asyncio
 import contextlib

@@ -31,7 +31,7 @@ from daicho import (
 )
 from daicho.adapters.stores.memory import MemoryStorage
 from daicho.core.stored import NewEvent
-from daicho.ports.event_store import Appended, AppendRequest, StreamWrite
+from daicho.ports.event_store import Appended, AppendRequest, CommandOutcome, StreamWrite
 from daicho.testing import VirtualClock
 from daicho.write.appending import Appender
 from daicho.write.middleware.audit import Audit
@@ -374,7 +374,7 @@ def test_without_a_tracer_provider_there_is_no_layer() -> None:
 # -- group commit -------------------------------------------------------------------------------------------------
 
 
-def request(n: int) -> AppendRequest:
+def request(n: int, stream: str = "s-1", *, expected: int | None = None, keyed: bool = False) -> AppendRequest:
     event = NewEvent(
         event_id=f"{n:08x}-0000-8000-8000-000000000000",
         type="t",
@@ -384,7 +384,9 @@ def request(n: int) -> AppendRequest:
         correlation_id=ID,
         causation_id=ID,
     )
-    return AppendRequest(writes=(StreamWrite(stream="s-1", events=(event,)),))
+    outcome = CommandOutcome(command_id=f"{n:08x}-0000-5000-8000-000000000000", name="Open", state="done")
+    write = StreamWrite(stream=stream, events=(event,), expected=ANY if expected is None else expected)
+    return AppendRequest(writes=(write,), outcome=outcome if keyed else None)
 
 
 class SlowStore:
@@ -461,3 +463,70 @@ async def test_a_closing_appender_finishes_what_it_has_and_takes_no_more() -> No
     assert all(future.done() for future in futures)
     with pytest.raises(NotRunning):
         appender.submit(request(9))
+
+
+# -- appends that build on each other -----------------------------------------------------------------------------
+
+
+async def chain(appender: Appender, numbers: Sequence[int], base: int, **options: Any) -> list[Any]:
+    """Appends, each decided on top of the one before, whose fate is not known yet."""
+    submitted: list[Any] = []
+    for version, n in enumerate(numbers, base):
+        before = submitted[-1] if submitted else None
+        submitted.append(appender.submit(request(n, expected=version, **options), after=before))
+    return list(await asyncio.gather(*submitted, return_exceptions=True))
+
+
+@pytest.mark.parametrize("keyed", [False, True])
+async def test_appends_that_build_on_each_other_get_the_places_they_would_have_got_alone(keyed: bool) -> None:
+    appender = Appender(await memory())
+    await appender.submit(request(0, expected=0))
+    answers = await chain(appender, [1, 2, 3, 4], base=1, keyed=keyed)
+    assert [(a.positions, a.versions) for a in answers] == [((n,), (n,)) for n in (2, 3, 4, 5)]
+
+
+@pytest.mark.parametrize("keyed", [False, True])
+async def test_appends_that_build_on_one_that_fails_fail_with_it_although_the_version_is_there(keyed: bool) -> None:
+    storage = await memory()
+    appender = Appender(storage)
+    await appender.submit(request(0, expected=0))
+    await appender.submit(request(99, expected=1))  # somebody else takes version 2
+    answers = await chain(appender, [1, 2, 3], base=1, keyed=keyed)
+    assert [type(a) for a in answers] == [ConcurrencyError] * 3
+    assert await storage.stream_version("s-1") == 2
+    assert "on top of was not written" in str(answers[1])
+    fresh = await appender.submit(request(4, expected=2))
+    assert fresh.versions == (3,)
+
+
+async def test_an_append_that_was_there_before_is_recognised_and_what_was_built_on_it_is_not_written() -> None:
+    storage = await memory()
+    appender = Appender(storage)
+    await appender.submit(request(0, expected=0))
+    first, second, third = await chain(appender, [0, 1, 2], base=1)
+    assert (first.duplicate, first.positions) == (True, (1,))
+    assert (type(second), type(third)) == (ConcurrencyError, ConcurrencyError)
+    assert await storage.stream_version("s-1") == 1
+
+
+async def test_an_append_built_on_one_whose_caller_gave_up_is_written_all_the_same() -> None:
+    storage = await memory()
+    appender = Appender(storage)
+    first = appender.submit(request(0, expected=0))
+    second = appender.submit(request(1, expected=1, keyed=True), after=first)
+    first.cancel()
+    assert (await second).versions == (2,)
+
+
+async def test_many_appends_to_many_streams_keep_their_order_within_each() -> None:
+    appender = Appender(await memory())
+    latest: dict[str, Any] = {}
+    submitted: list[tuple[str, int, Any]] = []
+    for n in range(700):
+        stream = f"s-{n % 7}"
+        each = appender.submit(request(n, stream, expected=n // 7, keyed=n % 5 == 0), after=latest.get(stream))
+        latest[stream] = each
+        submitted.append((stream, n // 7 + 1, each))
+    await asyncio.gather(*[each for _, _, each in submitted])
+    assert all(each.result().versions == (version,) for _, version, each in submitted)
+    await appender.close()

@@ -124,7 +124,6 @@ class Fold(Generic[RowT]):
             return self._fold(row, event)
         return self._fold(row, event, *(key if extra == "key" else record for extra in self._extras))
 
-
     def pairs(self, events: Sequence[Event]) -> list[tuple[Event, str]]:
         """Each event with each of its keys; for projections that need no envelope."""
         key_of, found = self._key, list[tuple[Event, str]]()

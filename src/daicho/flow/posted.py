@@ -68,13 +68,13 @@ class Postman:
 
     async def _run(self) -> None:
         while True:
+            self._wake.clear()
             try:
                 await self._deliver()
             except NotRunning:
                 return
             except DaichoError:
                 _log.exception("posted commands could not be carried out; trying again")
-            self._wake.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_POLL):
                     await self._wake.wait()
@@ -83,7 +83,8 @@ class Postman:
         while True:
             pending = await self._log.pending(limit=_AT_ONCE)
             if not pending:
-                self._idle.set()
+                if not self._wake.is_set():  # else something was posted since we looked
+                    self._idle.set()
                 return
             if await self._checkpoints.claim(NAME, self._owner) is None:
                 return  # another process is at it

@@ -132,7 +132,7 @@ class Processor:
     async def _work(self, position: int) -> None:
         """Returns when there is another build to move to."""
         feed, consumer, types = self._feed, self.consumer, self.consumer.types
-        while True:
+        while self._moving is None:
             if self.retry_asked:
                 self.retry_asked = False
                 await consumer.retry(self._token, self._stored)
@@ -141,7 +141,7 @@ class Processor:
                 if not await feed.grown(position, _IDLE if self._stored < position else 0.25):
                     if self._stored < position:
                         await self._advance(position)
-                    elif self._moving is not None or await consumer.locate() != self.name:
+                    elif await consumer.locate() != self.name:
                         return
                     continue
             page = await feed.page(position)

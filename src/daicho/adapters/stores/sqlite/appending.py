@@ -11,14 +11,15 @@ from daicho.adapters.stores.sqlite.driver import Connection, ConstraintFailed
 from daicho.adapters.stores.sqlite.inline import SqliteInline
 from daicho.adapters.stores.sqlite.queries import statement
 from daicho.adapters.stores.sqlite.reading import events_at, events_of_stream
-from daicho.adapters.stores.sqlite.writer import FATAL, Transaction
+from daicho.adapters.stores.sqlite.writer import FATAL, Shortcut, Transaction
 from daicho.core.conditions import ANY, holds
 from daicho.core.errors import ConcurrencyError, DuplicateEventId, InvalidMessage
 from daicho.ports.event_store import Appended, AppendRequest, NewEvent, StoredEvent, StreamWrite
 
-__all__ = ["append_all"]
+__all__ = ["append_all", "append_alone"]
 
 _INSERT_EVENT = statement("insert_event")
+_VERSION_EXISTS = statement("version_exists")
 _INSERT_TAG = statement("insert_tag")
 _STREAM_VERSION = statement("stream_version")
 _PLACE = statement("place_of_event")
@@ -26,6 +27,36 @@ _RECORD = statement("record_command")
 _NAMED_AT_MOST = 20  # events in the way that an error carries
 
 _tags_text = msgspec.json.Encoder().encode
+
+
+def append_alone(requests: Sequence[AppendRequest]) -> Shortcut[list[Appended | Exception]] | None:
+    """One untagged event on an expected version, by itself: a plain insert that commits by itself.
+
+    The unique key refuses a version that is there already; that the one before is there needs a look, which cannot
+    grow old, because events are never deleted. None if that is not what is asked for, or if anything is in the way:
+    `append_all` then says what.
+    """
+    if len(requests) != 1:
+        return None
+    [request] = requests
+    if len(request.writes) != 1 or request.condition or request.outcome or request.inline:
+        return None
+    [write] = request.writes
+    expected = write.expected
+    if len(write.events) != 1 or write.events[0].tags or not isinstance(expected, int):
+        return None
+
+    def insert(connection: Connection, now: str) -> tuple[list[Appended | Exception], int] | None:
+        if expected and not connection.execute(_VERSION_EXISTS, (write.stream, expected)):
+            return None
+        try:
+            connection.execute(_INSERT_EVENT, _row(None, write.stream, expected + 1, now, write.events[0]))
+        except (ConstraintFailed, UnicodeError):
+            return None
+        position = connection.last_row()
+        return [Appended(positions=(position,), versions=(expected + 1,))], position
+
+    return insert
 
 
 def append_all(transaction: Transaction, requests: Sequence[AppendRequest]) -> list[Appended | Exception]:
@@ -121,7 +152,7 @@ def _checked_and_inserted(transaction: Transaction, request: AppendRequest) -> A
     return Appended(positions=tuple(range(first + 1, position + 1)), versions=tuple(versions))
 
 
-def _row(position: int, stream: str, version: int, now: str, event: NewEvent) -> tuple[Any, ...]:
+def _row(position: int | None, stream: str, version: int, now: str, event: NewEvent) -> tuple[Any, ...]:
     data: bytes | str = event.data
     if event.data[:1] == b"{":  # JSON is kept as text, for whoever opens the file in a shell
         try:

@@ -47,6 +47,9 @@ class ApswConnection:
     def changes(self) -> int:
         return self._changes()
 
+    def last_row(self) -> int:
+        return self._raw.last_insert_rowid()
+
     def in_transaction(self) -> bool:
         return self._raw.in_transaction
 

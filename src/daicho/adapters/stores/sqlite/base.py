@@ -8,7 +8,7 @@ from daicho.adapters.stores.sqlite.breath import breathe
 from daicho.adapters.stores.sqlite.location import parse_url
 from daicho.adapters.stores.sqlite.readers import Look, Readers
 from daicho.adapters.stores.sqlite.watch import Watches
-from daicho.adapters.stores.sqlite.writer import Work, Writer
+from daicho.adapters.stores.sqlite.writer import Shortcut, Work, Writer
 from daicho.core.errors import StoreClosed
 
 __all__ = ["Opened", "Part"]
@@ -34,8 +34,8 @@ class Part:
             raise StoreClosed(f"{self._location.path} is not open", do="use the store between `open()` and `close()`")
         return self._open
 
-    async def _write(self, work: Work[T], *, weight: int = 1) -> T:
-        return await self._opened().writer.run(work, weight=weight)
+    async def _write(self, work: Work[T], *, weight: int = 1, shortcut: Shortcut[T] | None = None) -> T:
+        return await self._opened().writer.run(work, weight=weight, shortcut=shortcut)
 
     def _ride(self, work: Work[Any]) -> None:
         self._opened().writer.ride(work)

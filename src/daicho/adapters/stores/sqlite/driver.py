@@ -30,6 +30,10 @@ class Connection(Protocol):
         """Rows changed by the last statement."""
         ...
 
+    def last_row(self) -> int:
+        """The rowid that the last insert was given."""
+        ...
+
     def in_transaction(self) -> bool: ...
 
     def checkpoint_by_hand(self) -> None:

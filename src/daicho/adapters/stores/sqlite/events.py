@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from daicho.adapters.stores.sqlite.appending import append_all
+from daicho.adapters.stores.sqlite.appending import append_all, append_alone
 from daicho.adapters.stores.sqlite.base import Part
 from daicho.adapters.stores.sqlite.breath import breathe
 from daicho.adapters.stores.sqlite.queries import statement
@@ -20,7 +20,9 @@ class SqliteEvents(Part):
 
     async def append(self, requests: Sequence[AppendRequest]) -> list[Appended | Exception]:
         weight = sum(len(write.events) for request in requests for write in request.writes)
-        return await self._write(lambda transaction: append_all(transaction, requests), weight=weight)
+        return await self._write(
+            lambda transaction: append_all(transaction, requests), weight=weight, shortcut=append_alone(requests)
+        )
 
     async def read(self, selection: Selection, *, limit: int) -> list[StoredEvent]:
         opened = self._opened()

@@ -5,6 +5,10 @@
 -- correlation_id, causation_id, tags, metadata, data
 insert into events values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
+-- name: version_exists
+-- stream, version
+select 1 from events where stream = ? and version = ?
+
 -- name: insert_tag
 -- tag, position, type
 insert into event_tags values (?, ?, ?)

@@ -46,6 +46,9 @@ class StdlibConnection:
     def changes(self) -> int:
         return max(self._cursor.rowcount, 0)
 
+    def last_row(self) -> int:
+        return self._cursor.lastrowid or 0
+
     def in_transaction(self) -> bool:
         return self._raw.in_transaction
 

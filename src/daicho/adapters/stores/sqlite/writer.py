@@ -33,7 +33,7 @@ from daicho.core.errors import (
 )
 from daicho.core.times import to_text
 
-__all__ = ["FATAL", "Transaction", "Work", "Writer"]
+__all__ = ["FATAL", "Shortcut", "Transaction", "Work", "Writer"]
 
 T = TypeVar("T")
 
@@ -81,6 +81,9 @@ class Transaction:
 
 
 Work: TypeAlias = Callable[[Transaction], T]
+Shortcut: TypeAlias = Callable[[Connection, str], tuple[T, int] | None]
+"""The same work as one statement that commits by itself, at the time given: its answer and the new head. None, with
+nothing changed, if it cannot be done that way."""
 
 
 class _Job:
@@ -132,7 +135,7 @@ class Writer:
         self._thread = threading.Thread(target=self._serve, name="daicho-sqlite-writer", daemon=True)
         self._thread.start()
 
-    async def run(self, work: Work[T], *, weight: int = 1) -> T:
+    async def run(self, work: Work[T], *, weight: int = 1, shortcut: Shortcut[T] | None = None) -> T:
         """Does the work in a transaction and returns its answer once that is durable.
 
         `weight` is about how many rows it writes. Raises what the work raised (then it changed nothing), StoreBusy,
@@ -143,7 +146,7 @@ class Writer:
         self._callers.add(caller)
         try:
             if alone and weight <= _LIGHT and self._quiet >= _QUIET_GROUPS and self._queue.empty():
-                job = self._at_once(work)
+                job = self._at_once(work, shortcut)
                 if job is not None:
                     await breathe()
                     if job.error is not None:
@@ -189,22 +192,23 @@ class Writer:
 
     # -- the caller's thread ------------------------------------------------------------------------------------
 
-    def _at_once(self, work: Work[Any]) -> _Job | None:
+    def _at_once(self, work: Work[Any], shortcut: Shortcut[Any] | None) -> _Job | None:
         """The job, done here and now; None if somebody else is writing."""
         if not self._turn.acquire(blocking=False):
             return None
         try:
             self._check_open()
             job = _Job(work)
-            if not self._begun():
-                return None
-            riders = self._board()
-            try:
-                self._finish([*riders, job])
-            except BaseException:  # an interrupt from the keyboard: nothing was written
-                self._riders.extendleft(reversed(riders))
-                raise
-            self._land(riders)
+            if shortcut is None or self._riders or not self._by_shortcut(job, shortcut):
+                if not self._begun():
+                    return None
+                riders = self._board()
+                try:
+                    self._finish([*riders, job])
+                except BaseException:  # an interrupt from the keyboard: nothing was written
+                    self._riders.extendleft(reversed(riders))
+                    raise
+                self._land(riders)
             if self._log_is_long():
                 self._queue.put(_CHECKPOINT)
             if self.commit_seconds > _QUICK_COMMIT:
@@ -212,6 +216,24 @@ class Writer:
             return job
         finally:
             self._turn.release()
+
+    def _by_shortcut(self, job: _Job, shortcut: Shortcut[Any]) -> bool:
+        """False, with nothing changed, if the work has to be done the long way."""
+        self._latest = max(self._latest, to_text(self._now()))
+        started = time.perf_counter()
+        try:
+            done = shortcut(self._connection, self._latest)
+        except StoreBusy:
+            return False
+        except StoreFailed as error:
+            job.error = self._unknown(error)
+            return True
+        if done is None:
+            return False
+        job.value, head = done
+        self._committed(time.perf_counter() - started)
+        self._moved(head)
+        return True
 
     # -- the writer's thread ------------------------------------------------------------------------------------
 
@@ -333,24 +355,29 @@ class Writer:
             self._connection.execute("commit")
         except StoreFailed as error:
             self._undo()
-            unknown = OutcomeUnknown(
-                f"{self._path} reported an error while committing",
-                why=error.why,
-                do="retry with the same ids: what was written after all is not written twice; then `daicho doctor`",
-                file=self._path,
-            )
-            unknown.__cause__ = error
-            self._fail(jobs, unknown)
+            self._fail(jobs, self._unknown(error))
             return
         except Exception as error:  # noqa: BLE001 - handed on to every caller
             self._undo()
             self._fail(jobs, error)
             return
-        seconds = time.perf_counter() - started
-        self.commit_seconds += (seconds - self.commit_seconds) * 0.1
-        self.commits += 1
+        self._committed(time.perf_counter() - started)
         if transaction.moved:
             self._moved(transaction.head)
+
+    def _committed(self, seconds: float) -> None:
+        self.commit_seconds += (seconds - self.commit_seconds) * 0.1
+        self.commits += 1
+
+    def _unknown(self, error: StoreFailed) -> OutcomeUnknown:
+        unknown = OutcomeUnknown(
+            f"{self._path} reported an error while committing",
+            why=error.why,
+            do="retry with the same ids: what was written after all is not written twice; then `daicho doctor`",
+            file=self._path,
+        )
+        unknown.__cause__ = error
+        return unknown
 
     def _undo(self) -> None:
         try:

@@ -1,0 +1,90 @@
+"""The public surface: what `daicho` offers is listed, re-homed and importable."""
+
+import types
+from collections.abc import Iterator
+from typing import Any
+
+import daicho
+import daicho.testing
+from daicho.core import errors
+
+
+def classes(root: type[Any]) -> Iterator[type[Any]]:
+    yield root
+    for child in root.__subclasses__():
+        yield from classes(child)
+
+
+def test_everything_that_is_listed_is_there_once() -> None:
+    assert len(daicho.__all__) == len(set(daicho.__all__))
+    assert all(hasattr(daicho, name) for name in daicho.__all__)
+
+
+def test_everything_that_is_there_is_listed() -> None:
+    public = {
+        name
+        for name, thing in vars(daicho).items()
+        if not name.startswith("_") and not isinstance(thing, types.ModuleType)
+    }
+    assert public == set(daicho.__all__)
+
+
+def test_the_lists_are_sorted() -> None:
+    assert daicho.__all__ == sorted(daicho.__all__)
+    assert errors.__all__ == sorted(errors.__all__)
+
+
+def test_a_traceback_says_daicho_and_not_where_the_class_lives() -> None:
+    strangers = [
+        name
+        for name in daicho.__all__
+        if isinstance(getattr(daicho, name), type) and getattr(daicho, name).__module__ != "daicho"
+    ]
+    # aliases of types keep the home of what they stand for
+    assert [name for name in strangers if getattr(daicho, name).__module__.startswith("daicho.")] == []
+
+
+def test_every_error_is_public_has_a_code_of_its_own_and_says_when_it_is_raised() -> None:
+    found = [cls for cls in classes(daicho.DaichoError) if cls.__module__.split(".")[0] == "daicho"]
+    assert {cls.__name__ for cls in found} == set(errors.__all__)
+    assert len({cls.code for cls in found}) == len(found)
+    for cls in found:
+        assert cls.__doc__
+        assert cls.__name__ in (errors.__doc__ or ""), f"{cls.__name__} is missing from the tree in core/errors.py"
+
+
+def test_the_tree_in_the_docstring_is_the_tree_of_classes() -> None:
+    parents: dict[str, str] = {}
+    above: list[tuple[int, str]] = []
+    for line in (errors.__doc__ or "").splitlines():
+        if not line.strip() or not (line.startswith("    ") and ("──" in line or "DaichoError" in line)):
+            continue
+        depth = len(line) - len(line.lstrip(" │├└─"))
+        names = []
+        for word in line[depth:].split():
+            if not word[0].isupper() or not hasattr(daicho, word):
+                break
+            names.append(word)
+        while above and above[-1][0] >= depth:
+            above.pop()
+        parents.update(dict.fromkeys(names, above[-1][1] if above else "Exception"))
+        above.append((depth, names[0]))
+    assert parents == {name: getattr(daicho, name).__base__.__name__ for name in errors.__all__}
+
+
+def test_an_error_says_what_happened_why_and_what_to_do_and_carries_data() -> None:
+    error = daicho.StoreFull("the disk is full", why="0 bytes left", do="make room", free=0)
+    assert str(error) == "the disk is full\nWhy: 0 bytes left\nDo: make room"
+    assert (error.what, error.why, error.do, error.data, error.code) == (
+        "the disk is full",
+        "0 bytes left",
+        "make room",
+        {"free": 0},
+        "D205",
+    )
+    assert str(daicho.Rejected("no")) == "no"
+
+
+def test_the_testing_tools_are_listed() -> None:
+    assert set(daicho.testing.__all__) >= {"Crash", "VirtualClock", "crash_at", "given", "scenario"}
+    assert all(hasattr(daicho.testing, name) for name in daicho.testing.__all__)

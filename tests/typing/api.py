@@ -1,0 +1,169 @@
+"""What a type checker knows about code that uses Daicho. Checked by mypy --strict and pyright strict, never run."""
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, assert_type
+
+from daicho import (
+    Aggregate,
+    App,
+    Command,
+    CommandOutcome,
+    Crud,
+    Decider,
+    Event,
+    EventHandler,
+    Projection,
+    Query,
+    Receipt,
+    RecordedEvent,
+    Row,
+    State,
+    Trace,
+    View,
+    Views,
+    apply,
+    event_handler,
+    handle,
+    projection,
+    query_handler,
+    replace,
+)
+from daicho.read.crud import CrudTable
+
+
+class Add(Command):
+    cart: str
+    sku: str
+    quantity: int = 1
+
+
+class Added(Event, name="cart.added", version=2, tags=("sku",)):
+    cart: str
+    sku: str
+    quantity: int
+
+
+class Cart(Aggregate, category="cart", key="cart"):
+    count: int = 0
+
+    @handle
+    def add(self, command: Add) -> Iterator[Added]:
+        assert_type(command.quantity, int)
+        yield Added(cart=command.cart, sku=command.sku, quantity=command.quantity)
+
+    @apply
+    def added(self, event: Added) -> None:
+        self.count += event.quantity
+
+
+class Total(State):
+    count: int = 0
+
+
+def decide(command: Add, state: Total) -> list[Added]:
+    return [Added(cart=command.cart, sku=command.sku, quantity=command.quantity)]
+
+
+def evolve(state: Total, event: Added) -> Total:
+    return replace(state, count=state.count + event.quantity)
+
+
+total = Decider("total", initial=Total(), decide=decide, evolve=evolve, identify=lambda command: command.cart)
+assert_type(total, Decider[Add, Total, Added])
+
+
+class CartRow(Row):
+    cart: str
+    count: int = 0
+
+
+@projection("carts", key=lambda event: event.cart)
+def carts(row: CartRow | None, event: Added) -> CartRow | None:
+    return replace(row or CartRow(cart=event.cart), count=event.quantity)
+
+
+assert_type(carts, Projection[CartRow])
+
+
+class Product(Row):
+    sku: str
+
+
+products = Crud(Product, key="sku")
+assert_type(products, Crud[Product])
+
+
+class FindCarts(Query[list[CartRow]]):
+    sku: str
+
+
+class FindCart(Query[CartRow | None]):
+    cart: str
+
+
+@query_handler
+async def find_carts(query: FindCarts, views: Views) -> list[CartRow]:
+    assert_type(views[carts], View[CartRow])
+    assert_type(await views[carts].get("c"), CartRow | None)
+    assert_type(await views[carts].get_many(["c"]), dict[str, CartRow])
+    assert_type(await views[products].find(order_by="sku"), list[Product])
+    return await views[carts].find(sku=query.sku)
+
+
+@event_handler
+def follow(event: Added) -> Iterator[Add]:
+    yield Add(cart=event.cart, sku="gift")
+
+
+@event_handler
+async def mail(event: Added) -> None: ...
+
+
+@event_handler(name="mail_again", from_start=True)
+async def again(event: Added) -> None: ...
+
+
+assert_type(follow, EventHandler)
+assert_type(mail, EventHandler)
+assert_type(again, EventHandler)
+assert_type(replace(Add(cart="c", sku="s"), quantity=2), Add)
+
+app = App(Cart, total, carts, find_carts, follow, mail, again, products, store="memory:")
+
+
+async def use() -> None:
+    async with app as running:
+        assert_type(running, App)
+        receipt = await app.send(Add(cart="c", sku="s"))
+        assert_type(receipt, Receipt)
+        assert_type(receipt.events, tuple[Event, ...])
+        assert_type(await app.post(Add(cart="c", sku="s")), str)
+        assert_type(await app.status("id"), CommandOutcome | None)
+        assert_type(await app.ask(FindCarts(sku="s")), list[CartRow])
+        assert_type(await app.ask(FindCart(cart="c"), after=receipt, within=1.0), CartRow | None)
+        assert_type(await app.load(Cart, "c"), Cart)
+        assert_type(await app.load(total, "c", at=3), Total)
+        assert_type(app.views[carts], View[CartRow])
+        assert_type(await app.views[carts].find(), list[CartRow])
+        assert_type(app.crud(products), CrudTable[Product])
+        assert_type(await app.crud(products).get("s"), Product | None)
+        assert_type(app.events(), AsyncIterator[RecordedEvent[Any]])
+        assert_type(await app.trace(receipt), Trace | None)
+
+
+def use_synchronously() -> None:
+    with app.sync() as shop:
+        assert_type(shop.send(Add(cart="c", sku="s")), Receipt)
+        assert_type(shop.ask(FindCarts(sku="s")), list[CartRow])
+        assert_type(shop.ask(FindCart(cart="c")), CartRow | None)
+        assert_type(shop.load(Cart, "c"), Cart)
+        assert_type(shop.load(total, "c"), Total)
+        assert_type(shop.views[carts].get("c"), CartRow | None)
+        assert_type(shop.crud(products).get("s"), Product | None)
+
+
+def what_is_wrong_is_told() -> None:
+    """Each line is an error; that it is ignored only where it is needed is checked too."""
+    Add(cart="c")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    Add(cart="c", sku="s", quantity="1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    Add(cart="c", sku="s").sku = "t"  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
