@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4, uuid5
 
 import msgspec
@@ -117,6 +118,7 @@ class Batch(Command):
 class Numbered(Event):
     id: str
     number: int
+    before: int = 0
 
 
 class Undeclared(Event):
@@ -137,7 +139,7 @@ class Numbers(Aggregate, category="numbers", key="id"):
                 yield Undeclared(id=command.id)  # type: ignore[misc]
             if number == 77:
                 yield Numbered(id=command.id, number="77")  # type: ignore[arg-type]
-            yield Numbered(id=command.id, number=number)
+            yield Numbered(id=command.id, number=number, before=self.total)
 
     @apply
     def numbered(self, event: Numbered) -> None:
@@ -161,7 +163,10 @@ async def test_a_command_that_fails_half_way_leaves_no_trace_in_store_or_memory(
         assert (await app.load(Numbers, "n")).total == 5
         receipt = await app.send(Batch(id="n", numbers=[6]))
         assert receipt.version == 2
-        assert [r.event async for r in app.events()] == [Numbered(id="n", number=5), Numbered(id="n", number=6)]
+        assert [r.event async for r in app.events()] == [
+            Numbered(id="n", number=5, before=0),
+            Numbered(id="n", number=6, before=5),
+        ]
 
 
 async def test_many_events_of_one_command_are_one_append(url: str) -> None:
@@ -517,6 +522,27 @@ async def test_a_posted_command_is_handled_soon_and_its_status_can_be_asked(url:
         assert (statuses[0].stream, statuses[0].version, statuses[0].actor) == ("account-a", 1, "ann")
         assert (await app.load(Account, "a")).balance == 5
         assert await app.status(str(uuid4())) is None
+
+
+async def test_what_is_posted_while_the_postman_looks_is_waited_for_too(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with App(Account, store=url) as app:
+        pending, late = app.storage.pending, asyncio.get_running_loop().create_future()
+
+        async def looks_and_then_something_is_posted(*, limit: int) -> Any:
+            found = await pending(limit=limit)
+            if not found and not late.done():
+                late.set_result(await app.post(Deposit(account="b", amount=1)))
+            return found
+
+        monkeypatch.setattr(app.storage, "pending", looks_and_then_something_is_posted)
+        await app.post(Deposit(account="a", amount=1))
+        posted = await late
+        await app.settle()
+        status = await app.status(posted)
+        assert status is not None
+        assert status.state == "done"
 
 
 async def test_posting_under_the_same_key_twice_is_one_command(url: str) -> None:

@@ -9,7 +9,6 @@ import click
 
 from daicho.cli.describe_message import message_named
 from daicho.cli.events import event_row
-from daicho.cli.failure import NotFound
 from daicho.cli.get import outcome_row
 from daicho.cli.group import Verb
 from daicho.cli.letters import letters_of
@@ -18,6 +17,7 @@ from daicho.cli.output import output_option, plain, print_record
 from daicho.cli.settings import Settings
 from daicho.cli.standing import standings
 from daicho.cli.states import state_fields
+from daicho.core.errors import NotFound
 from daicho.core.ids import is_uuid
 from daicho.core.streams import category_of
 from daicho.ports.event_store import Selection

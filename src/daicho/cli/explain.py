@@ -6,10 +6,10 @@ from difflib import get_close_matches
 
 import click
 
-from daicho.cli.failure import NotFound, exit_code
+from daicho.cli.failure import exit_code
 from daicho.cli.group import Verb
 from daicho.cli.output import Rows, output_option, print_record
-from daicho.core.errors import DaichoError
+from daicho.core.errors import DaichoError, NotFound
 
 __all__ = ["explain"]
 

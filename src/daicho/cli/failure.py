@@ -23,17 +23,11 @@ from daicho.core.errors import (
     WiringError,
 )
 
-__all__ = ["NotFound", "exit_code", "tell", "wants_json"]
+__all__ = ["exit_code", "tell", "wants_json"]
 
 _USAGE = (ConfigurationError, InvalidMessage, NoSuchField, UnknownMessage, UnknownView, WiringError)
 _CONFLICT = (ConcurrencyError, DuplicateEventId)
 _UNREADABLE = (StoreError, HistoryError)
-
-
-class NotFound(DaichoError):
-    """The command line was asked about a stream, event, command, projection or type that is not there."""
-
-    code = "D500"
 
 
 def exit_code(error: type[BaseException]) -> int:

@@ -10,9 +10,9 @@ from typing import Any
 
 import click
 
-from daicho.cli.failure import NotFound
 from daicho.cli.moments import moment
 from daicho.cli.opening import Look
+from daicho.core.errors import NotFound
 from daicho.core.streams import category_of
 from daicho.core.times import to_text
 from daicho.ports.event_store import Selection, StoredEvent

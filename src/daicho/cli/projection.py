@@ -4,13 +4,13 @@ import asyncio
 
 import click
 
-from daicho.cli.failure import NotFound
 from daicho.cli.get import projections as list_projections
 from daicho.cli.group import Family
 from daicho.cli.opening import running
 from daicho.cli.output import output_option, plain, print_record
 from daicho.cli.progress import Progress
 from daicho.cli.settings import Settings
+from daicho.core.errors import NotFound
 from daicho.read.rebuild import RebuildStep
 
 __all__ = ["projection"]

@@ -7,7 +7,6 @@ from typing import Any
 import click
 
 from daicho.app import App
-from daicho.cli.failure import NotFound
 from daicho.cli.get import outcome_row
 from daicho.cli.group import Verb
 from daicho.cli.moments import moment
@@ -16,7 +15,7 @@ from daicho.cli.output import output_option, plain, print_record
 from daicho.cli.settings import Settings
 from daicho.cli.typed import message_from, message_options
 from daicho.core.conditions import Expected, ExpectedVersion
-from daicho.core.errors import Rejected, StaleAnswer, UnknownMessage
+from daicho.core.errors import NotFound, Rejected, StaleAnswer, UnknownMessage
 from daicho.core.messages import Command, Receipt
 
 __all__ = ["send"]

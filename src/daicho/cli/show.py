@@ -7,7 +7,6 @@ from typing import Any
 import click
 
 from daicho.cli.events import EVENT_COLUMNS, event_row
-from daicho.cli.failure import NotFound
 from daicho.cli.filters import no_such_stream
 from daicho.cli.group import Verb
 from daicho.cli.moments import point
@@ -15,7 +14,7 @@ from daicho.cli.opening import Look, looking
 from daicho.cli.output import Rows, envelope, json_text, output_option, paint, print_record, text_of
 from daicho.cli.settings import Settings
 from daicho.cli.states import changes, state_fields
-from daicho.core.errors import ConfigurationError
+from daicho.core.errors import ConfigurationError, NotFound
 from daicho.core.streams import category_of
 from daicho.core.times import to_text
 from daicho.ports.event_store import Selection

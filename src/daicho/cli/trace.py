@@ -7,13 +7,13 @@ from typing import Any
 
 import click
 
-from daicho.cli.failure import NotFound
 from daicho.cli.filters import no_such_stream
 from daicho.cli.group import Verb
 from daicho.cli.mermaid import sequence_diagram
 from daicho.cli.opening import looking
 from daicho.cli.output import Rows, envelope, json_text, output_option, paint, plain
 from daicho.cli.settings import Settings
+from daicho.core.errors import NotFound
 from daicho.core.ids import is_uuid
 from daicho.read.history import Trace, TraceNode
 

@@ -29,6 +29,7 @@
     │   ├── UnknownView             a query asked for a view that is not part of the App
     │   ├── NoSuchField             a query filters or orders by a field that the row does not have
     │   └── Rebuilding              a view is being built anew and has no complete answer yet
+    ├── NotFound                    a tool was asked about something that is not there
     └── FlowError
         ├── ProjectionFailed        an inline projection raised: the append it belongs to was not written
         ├── Unsettled               something that was waited for got parked
@@ -65,6 +66,7 @@ __all__ = [
     "MissingHandler",
     "NoSuchField",
     "NotAuthorised",
+    "NotFound",
     "NotParked",
     "NotRunning",
     "OutcomeUnknown",
@@ -412,3 +414,9 @@ class NotRunning(FlowError):
     """The App is not running: use it inside `async with app:` or `with app.sync() as app:`."""
 
     code = "D406"
+
+
+class NotFound(DaichoError):
+    """A tool was asked about a stream, event, command, projection or type that is not there."""
+
+    code = "D500"

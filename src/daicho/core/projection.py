@@ -129,7 +129,7 @@ class Fold(Generic[RowT]):
         key_of, found = self._key, list[tuple[Event, str]]()
         for event in events:
             key = key_of(event)
-            if key.__class__ is str:
+            if isinstance(key, str):
                 found.append((event, key))
             else:
                 found.extend((event, each) for each in self.keys(event))
