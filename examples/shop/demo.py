@@ -15,6 +15,7 @@ from examples.shop.catalogue import ASSORTMENT, products
 from examples.shop.customer import Address, RegisterCustomer
 from examples.shop.inventory import ReceiveStock
 from examples.shop.order import CancelOrder, CreateOrder, Order
+from examples.shop.tools import tool
 from examples.shop.values import Line
 from examples.shop.views.customers import BestCustomers
 from examples.shop.views.orders import FindOrderById, orders
@@ -192,7 +193,7 @@ def text(value: object) -> str:
 def farewell(file: Path, receipt: Receipt, console: Console) -> None:
     console.rule("It is all in one file")
     console.print(f"{file} ({file.stat().st_size / 1024:,.0f} KiB). Try:\n", highlight=False)
-    daicho = f"daicho --app examples.shop.app:app --store sqlite:///{file}"
+    daicho = f"{tool()} --app examples.shop.app:app --store sqlite:///{file}"
     for command in (
         f"sqlite3 {file} {SELECT}",
         f"{daicho} trace {receipt.correlation_id}",

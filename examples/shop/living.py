@@ -14,6 +14,7 @@ from examples.shop.app import shop
 from examples.shop.catalogue import ASSORTMENT, products
 from examples.shop.inventory import ReceiveStock
 from examples.shop.order import CreateOrder
+from examples.shop.tools import tool
 from examples.shop.values import Line
 
 __all__ = ["stay_open"]
@@ -25,7 +26,9 @@ async def stay_open(file: Path, console: Console, *, seconds_between: float = 1.
         await app.crud(products).put(*ASSORTMENT)
         console.print(f"The shop is open; its register is {file}. Ctrl-C closes it.")
         console.print("In another terminal:")
-        console.print(f"  daicho --app examples.shop.app:app --store sqlite:///{file} projection list", highlight=False)
+        console.print(
+            f"  {tool()} --app examples.shop.app:app --store sqlite:///{file} projection list", highlight=False
+        )
         console.print(f'  sqlite3 {file} ".tables"', highlight=False)
         telling = asyncio.create_task(_tell(app.subscribe(after=await app.storage.head()), console))
         placed = 0
