@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from daicho import App, ConfigurationError, Rejected
+from daicho import App, ConfigurationError, Rejected, StoreClosed
 from daicho.ports.probe import POINTS
 from daicho.testing import Crash, VirtualClock, crash_at, scenario
 from tests.bank import (
@@ -127,6 +127,8 @@ async def test_after_a_crash_nothing_of_the_app_does_any_more_work(sqlite: str) 
             await app.send(Deposit(account="a", amount=2))
         with pytest.raises(BaseException):  # noqa: B017 - dead is dead, whichever way it shows
             await app.send(Deposit(account="a", amount=4))
+        with pytest.raises(StoreClosed, match="this process is dead"):
+            await app.storage.register("projection:late@1", position=0)
         raise Crash
     assert crash.happened
     async with App(*BANK, store=sqlite) as again:

@@ -40,6 +40,8 @@ class Envelope(msgspec.Struct, kw_only=True, gc=False):
     """True if it may have been handled before: look before deciding."""
     trusted: bool = False
     """True if it was made by this application's own code or decoded from checked input."""
+    received_at: str = ""
+    """When it was posted; empty for a command that is handled as it comes."""
     posted: bool = False
     """True if it is in the command log as pending, and its outcome belongs there."""
 
@@ -93,6 +95,7 @@ def unpack(outcome: CommandOutcome, cls: type[Command]) -> Envelope:
         expected=packed.expected,
         occurred_at=from_text(packed.occurred_at) if packed.occurred_at else None,
         metadata=packed.metadata,
+        received_at=outcome.received_at,
         may_repeat=True,
         trusted=True,
         posted=True,

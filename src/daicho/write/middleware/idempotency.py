@@ -43,7 +43,7 @@ def outcome_of(envelope: Envelope, state: str, clock: Clock, reason: str | None 
         correlation_id=envelope.correlation_id,
         cause=envelope.cause,
         handler=envelope.handler,
-        received_at=at,
+        received_at=envelope.received_at or at,
         finished_at=at,
     )
 
