@@ -29,7 +29,7 @@ async def test_the_outcome_of_a_posted_command_tells_when_it_was_posted_and_when
     posted_at = clock.now().isoformat(timespec="microseconds")
 
     async def late(envelope, proceed):  # type: ignore[no-untyped-def]
-        clock.advance(timedelta(minutes=5))
+        await clock.advance(timedelta(minutes=5))
         return await proceed(envelope)
 
     async with App(Bell, store="memory:", clock=clock, middleware=[late]) as app:
