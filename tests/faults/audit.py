@@ -41,7 +41,8 @@ async def audit(app: App, ledger: dict[str, tuple[str, str, int]]) -> None:
     kinds = {"post": "deposit"}
     least = Counter((kinds.get(k, k), n) for heard, k, n in ledger.values() if heard == "done" and k != "transfer")
     unsure = Counter((kinds.get(k, k), n) for heard, k, n in ledger.values() if heard == "begin" and k != "transfer")
-    assert least <= amounts <= least + unsure
+    assert least - amounts == Counter(), "acknowledged, and not there"
+    assert amounts - least - unsure == Counter(), "there, although refused or never sent"
     started = {r.event.transfer for r in records if isinstance(r.event, TransferStarted)}
     assert {k for k, (heard, kind, _) in ledger.items() if (heard, kind) == ("done", "transfer")} <= started
     assert started <= {k for k, (_, kind, _) in ledger.items() if kind == "transfer"}

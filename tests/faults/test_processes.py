@@ -17,7 +17,7 @@ from tests.bank import BANK, Deposited
 from tests.faults.audit import audit, told
 from tests.faults.bank_worker import one_of_many
 
-PROCESSES, ROUNDS = 4, 30
+PROCESSES = 4
 
 
 async def owners(url: str) -> dict[str, int]:
@@ -45,9 +45,10 @@ def wait_for(condition: Callable[[], object], seconds: float = 30) -> None:
 @pytest.mark.parametrize("kill_the_owner", [False, True])
 def test_four_processes_on_one_file_lose_and_double_nothing(tmp_path: Path, kill_the_owner: bool) -> None:
     url, ledger, letters = f"sqlite:///{tmp_path / 'app.db'}", tmp_path / "ledger", tmp_path / "letters"
+    rounds = 100 if kill_the_owner else 30  # long enough to be killed in the middle
     spawn = multiprocessing.get_context("spawn")
     workers = [
-        spawn.Process(target=one_of_many, args=(url, str(ledger), str(letters), f"p{n}", ROUNDS))
+        spawn.Process(target=one_of_many, args=(url, str(ledger), str(letters), f"p{n}", rounds))
         for n in range(PROCESSES)
     ]
     for worker in workers:
@@ -71,7 +72,7 @@ def test_four_processes_on_one_file_lose_and_double_nothing(tmp_path: Path, kill
         async with App(*BANK, store=url) as app:
             heard = told(ledger)
             whole = PROCESSES - bool(killed)
-            assert sum(said != "begin" for said, _, _ in heard.values()) >= whole * 4 * ROUNDS
+            assert sum(said != "begin" for said, _, _ in heard.values()) >= whole * 4 * rounds
             await audit(app, heard)
             return len([r async for r in app.events() if isinstance(r.event, Deposited)])
 

@@ -591,6 +591,27 @@ async def test_a_posted_command_with_an_expected_version_that_is_gone_fails(url:
     assert states == ["done", "failed"]
 
 
+async def test_a_posted_command_that_others_are_always_faster_than_stays_pending_until_it_is_done(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with App(Account, store=url, clock=VirtualClock(autojump=True)) as app:
+        append, unlucky = app.storage.append, 20
+
+        async def late(requests: Sequence[Any]) -> Any:
+            nonlocal unlucky
+            if unlucky:
+                unlucky -= 1
+                return [ConcurrencyError("too late", expected=0, actual=1) for _ in requests]
+            return await append(requests)
+
+        monkeypatch.setattr(app.storage, "append", late)
+        posted = await app.post(Deposit(account="a", amount=1))
+        await app.settle()
+        status = await app.status(posted)
+        assert status is not None
+        assert (status.state, unlucky) == ("done", 0)
+
+
 async def test_a_posted_command_whose_handler_raises_is_given_up_after_a_few_times(
     url: str, caplog: pytest.LogCaptureFixture
 ) -> None:

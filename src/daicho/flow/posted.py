@@ -13,7 +13,7 @@ from daicho.core.times import to_text
 from daicho.ports.checkpoint_store import CheckpointStore
 from daicho.ports.clock import Clock
 from daicho.ports.command_log import CommandLog
-from daicho.ports.command_sender import CommandSender, unpack
+from daicho.ports.command_sender import CommandSender, Envelope, unpack
 from daicho.ports.event_store import CommandOutcome
 from daicho.ports.probe import Probe
 
@@ -96,12 +96,18 @@ class Postman:
         if cls is None:
             await self._finish(outcome, "failed", f"no part of this App handles {outcome.name}")
             return
+        envelope: Envelope | None = None
         try:
-            receipt = await self._send(unpack(outcome, cls))
+            envelope = unpack(outcome, cls)
+            receipt = await self._send(envelope)
         except Rejected as error:
             await self._finish(outcome, "rejected", error.what)
-        except (MessageError, ConcurrencyError, msgspec.MsgspecError) as error:
+        except (MessageError, msgspec.MsgspecError) as error:
             await self._finish(outcome, "failed", str(error))
+        except ConcurrencyError as error:
+            # without a version that the caller saw it is only bad luck: it stays pending, and has another go
+            if envelope is not None and envelope.expected is not None:
+                await self._finish(outcome, "failed", str(error))
         except (StoreError, NotRunning):
             raise  # not the command's fault: it stays pending
         except Exception as error:  # noqa: BLE001 - the user's code: tried again, then told
