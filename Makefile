@@ -3,7 +3,6 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
-DEV    := hypothesis mypy opentelemetry-sdk pyright pytest pytest-xdist ruff
 
 .PHONY: setup demo run test check bench campaign docs clean
 .DEFAULT_GOAL := test
@@ -14,7 +13,7 @@ $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Daicho needs Python 3.11 or newer; try make PYTHON=python3.12")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[otel]' $(DEV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[otel]' --group dev
 	@touch $@
 
 demo: setup ## the main job on SQLite; ends by itself and says what happened

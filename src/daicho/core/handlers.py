@@ -20,8 +20,9 @@ class EventHandler:
     """A reaction: event -> commands (a plain generator), or event -> side effect (`async`, returning None).
 
     It runs once per event id for ever, never on replay or rebuild. Commands get ids that follow from the event's, so
-    that a crash between sending and noting it down cannot double them. A handler that is added to a store with a
-    history starts from now, unless `from_start=True`.
+    that a crash between sending and noting it down cannot double them. Nothing can do that for a side effect: the few
+    that were under way when the process died run again, with the same `Context.id()`. A handler that is added to a
+    store with a history starts from now, unless `from_start=True`.
     """
 
     function: Callable[..., Any]
