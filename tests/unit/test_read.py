@@ -483,6 +483,32 @@ async def test_an_inline_view_that_is_behind_catches_up_beside_and_then_takes_pa
         assert await rows(app, view) == {"a": 121}
 
 
+async def test_an_inline_view_never_folds_a_follower_past_a_parked_event(sqlite: str) -> None:
+    mood = Mood()
+    mood.bad = {"a:2"}
+    beside = moody(mood)
+    async with App(Account, beside, store=sqlite) as app:
+        await deposit(app, a=1)
+        await deposit(app, a=2)
+        await app.settle()
+        assert len(await app.dead_letters.list()) == 1
+    view = moody(mood, inline=True)
+    async with App(Account, view, store=sqlite) as app:
+        await app.settle()
+        await deposit(app, a=3)
+        await deposit(app, b=4)
+        await app.settle()
+        assert await rows(app, view) == {"a": 1, "b": 4}
+        assert len(await app.dead_letters.list()) == 2
+        mood.bad = set()
+        await app.dead_letters.retry()
+        await app.dead_letters.retried()
+        await app.settle()
+        assert await rows(app, view) == {"a": 123, "b": 4}
+        await deposit(app, a=5)
+        assert await rows(app, view) == {"a": 1235, "b": 4}
+
+
 async def test_of_two_apps_one_may_have_the_view_inline_and_it_is_never_wrong(sqlite: str) -> None:
     view = inline_balances()
     async with App(Account, view, store=sqlite) as one, App(Account, store=sqlite) as two:

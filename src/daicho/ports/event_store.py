@@ -64,6 +64,10 @@ class InlineTransaction(Protocol):
         """The position that `processor` has reached; None if it was never registered."""
         ...
 
+    def has_parked(self, processor: str) -> bool:
+        """Whether `processor` has dead letters that have not been dealt with."""
+        ...
+
     def rows(self, table: Any, keys: Sequence[str]) -> dict[str, Any]:
         """Those of the rows that exist."""
         ...

@@ -221,7 +221,8 @@ class Inline:
     """Runs projections inside the transaction of the append itself.
 
     It takes part only where it is up to date to the very event before; otherwise the projector, which runs beside it
-    like any other, catches up first. So an inline view is never ahead of a gap and never needs a special rebuild.
+    like any other, catches up first. So an inline view is never ahead of a gap and never needs a special rebuild. And
+    while a key is parked, the projector does all the work, because only it can park the followers.
     """
 
     def __init__(self, projectors: Sequence[Projector], registry: Registry) -> None:
@@ -233,7 +234,7 @@ class Inline:
         first, last = events[0].position, events[-1].position
         records: list[RecordedEvent[Any]] | None = None
         for projector in self._projectors:
-            if transaction.checkpoint(projector.name) != first - 1:
+            if transaction.checkpoint(projector.name) != first - 1 or transaction.has_parked(projector.name):
                 continue
             if any(event.type in projector.types for event in events):
                 try:

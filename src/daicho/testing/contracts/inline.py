@@ -5,6 +5,7 @@ from typing import Any
 
 from daicho.core.errors import ConcurrencyError
 from daicho.core.messages import Row
+from daicho.ports.dead_letter_store import ParkedEvent
 from daicho.ports.event_store import Appended, CommandOutcome, InlineTransaction, Selection, StoredEvent
 from daicho.ports.storage import Storage
 from daicho.ports.view_store import TableSpec
@@ -53,6 +54,27 @@ def tally_then_raise(error: Exception) -> Callable[[InlineTransaction, Sequence[
 
 
 class InlineContract(Contract):
+    async def test_inline_work_sees_whether_anything_is_parked(self, store: Storage) -> None:
+        await ready(store)
+        seen: list[bool] = []
+
+        def look(tx: InlineTransaction, _: Sequence[StoredEvent]) -> None:
+            seen.append(tx.has_parked(READER))
+
+        await append(store, request("order-1", "a", inline=look))
+        claimed = await store.claim(READER, "owner")
+        assert claimed is not None
+        letter = ParkedEvent(
+            key="k", position=1, event_id=fresh_id(), type="a", stream="order-1", correlation_id=fresh_id(), error="no"
+        )
+        await store.park(READER, claimed.token, 0, 1, [letter])
+        await append(store, request("order-1", "b", inline=look))
+        [number] = [each.number for each in await store.letters(READER)]
+        await store.retried(READER, [number])
+        await append(store, request("order-1", "c", inline=look))
+        # a group whose request had to be run again alone looks twice
+        assert (seen[0], True in seen, seen[-1]) == (False, True, False)
+
     async def test_inline_rows_and_checkpoint_stand_when_the_append_does(self, store: Storage) -> None:
         await ready(store)
         [answer] = await append(store, request("order-1", "a", "b", inline=tally))

@@ -24,6 +24,10 @@ class MemoryInline:
         stored = self._contents.checkpoints.get(processor)
         return None if stored is None else stored.position
 
+    def has_parked(self, processor: str) -> bool:
+        letters = self._contents.letters.values()
+        return any(letter.processor == processor and letter.state in ("parked", "retry") for letter in letters)
+
     def rows(self, table: Any, keys: Sequence[str]) -> dict[str, Any]:
         seen = {**opened(self._contents, table).rows, **self._rows.get((table.name, table.generation), {})}
         return {key: decode(table, data) for key in keys if (data := seen.get(key)) is not None}

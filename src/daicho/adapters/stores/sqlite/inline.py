@@ -9,7 +9,7 @@ from daicho.adapters.stores.sqlite.tables import table_for
 
 __all__ = ["SqliteInline"]
 
-_ONE, _ADVANCE = statement("checkpoint"), statement("advance_inline")
+_ONE, _ADVANCE, _PARKED = statement("checkpoint"), statement("advance_inline"), statement("has_parked")
 
 
 class SqliteInline:
@@ -21,6 +21,9 @@ class SqliteInline:
     def checkpoint(self, processor: str) -> int | None:
         rows = self._connection.execute(_ONE, (processor,))
         return rows[0][1] if rows else None
+
+    def has_parked(self, processor: str) -> bool:
+        return bool(self._connection.execute(_PARKED, (processor,)))
 
     def rows(self, table: Any, keys: Sequence[str]) -> dict[str, Any]:
         return table_for(table).get_many(self._connection, keys)

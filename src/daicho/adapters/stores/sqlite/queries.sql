@@ -105,6 +105,10 @@ select number, processor, key, position, event_id, type, stream, correlation_id,
 state, reason from daicho_dead_letters
 where (? is null or processor = ?) and state in (select value from json_each(?)) order by number limit ?
 
+-- name: has_parked
+-- processor
+select 1 from daicho_dead_letters where processor = ? and state in ('parked', 'retry') limit 1
+
 -- name: parked_keys
 -- processor
 select distinct key from daicho_dead_letters where processor = ? and state in ('parked', 'retry')
