@@ -122,17 +122,14 @@ async def commit_one(store: Storage, change: ViewChange, processor: str | None) 
 # -- what is drawn: small, so that things meet ----------------------------------------------------------------
 
 expectations = st.sampled_from([ANY, ANY, ANY, ABSENT, EXISTS, 0, 1, 2, 3, 4, 5, 6])
-criteria = st.builds(
-    Criteria,
-    st.lists(
-        st.builds(
-            Criterion,
-            st.lists(st.sampled_from(TYPES), max_size=2, unique=True).map(tuple),
-            st.lists(st.sampled_from(TAGS), max_size=2, unique=True).map(tuple),
-        ),
-        max_size=3,
-    ).map(tuple),
-)
+criteria = st.lists(
+    st.builds(
+        Criterion,
+        st.lists(st.sampled_from(TYPES), max_size=2, unique=True).map(tuple),
+        st.lists(st.sampled_from(TAGS), max_size=2, unique=True).map(tuple),
+    ),
+    max_size=3,
+).map(lambda items: Criteria(*items))
 conditions = st.builds(AppendCondition, criteria, st.integers(0, 25))
 
 

@@ -149,7 +149,7 @@ def test_an_expected_version_holds_or_not(expected: Any, version: int, answer: b
 
 
 def test_criteria_are_alternatives_of_any_type_and_all_tags() -> None:
-    criteria = Criteria.of(types=["Enrolled", "Left"], tags=["course:c1"]) | Criteria.of(tags=["student:s1", "vip"])
+    criteria = Criteria(types=["Enrolled", "Left"], tags=["course:c1"]) | Criteria(tags=["student:s1", "vip"])
     cases = {
         ("Enrolled", "course:c1"): True,
         ("Left", "course:c1 student:s9"): True,
@@ -161,7 +161,7 @@ def test_criteria_are_alternatives_of_any_type_and_all_tags() -> None:
     }
     assert {case: criteria.matches(case[0], set(case[1].split())) for case in cases} == cases
     assert Criteria().matches("Anything", set())
-    assert Criteria.of(tags=["b", "a", "b"]) == Criteria.of(tags=["a", "b"])
+    assert Criteria(tags=["b", "a", "b"]) == Criteria(tags=["a", "b"])
 
 
 # -- fingerprints -------------------------------------------------------------------------------------------------
@@ -292,3 +292,16 @@ def test_a_state_that_would_not_come_back_equal_is_not_frozen_and_says_why(value
     freezer = Freezer(Kept())
     assert freezer.freeze(state) is None
     assert "Kept" in (freezer.why_not or "")
+
+
+def test_criteria_are_values_and_every_event_or_some_is_every_event() -> None:
+    some, others = Criteria(types=["a"], tags=["x:1", "w:2", "x:1"]), Criteria(tags=["y:1"])
+    assert some == Criteria(types=["a"], tags=["w:2", "x:1"])
+    assert hash(some) == hash(Criteria(types=("a",), tags=("x:1", "w:2")))
+    assert some != others
+    either = some | others
+    assert either.matches("a", {"x:1", "w:2"})
+    assert either.matches("b", {"y:1"})
+    assert not either.matches("b", {"x:1", "w:2"})
+    assert (Criteria() | some).matches("anything", set())
+    assert (some | Criteria()).matches("anything", set())

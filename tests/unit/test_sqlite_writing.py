@@ -125,7 +125,7 @@ def test_inline_work_that_raises_undoes_its_own_request_only(tmp_path: Path) -> 
             assert [type(answer) for answer in answers] == [Appended, ValueError, Appended]
             assert await store.get(COUNTS, "all") is None
             assert [found.position for found in await store.read(Selection(), limit=9)] == [1, 2, 3]
-            assert await store.read(Selection(criteria=Criteria.of(tags=["x:2"])), limit=9) == []
+            assert await store.read(Selection(criteria=Criteria(tags=["x:2"])), limit=9) == []
 
     asyncio.run(scenario())
 
@@ -328,14 +328,14 @@ def test_boundaries_look_at_every_alternative(tmp_path: Path) -> None:
                 [answer] = await store.append([request(f"x-{fresh_id()}", condition=AppendCondition(criteria, after))])
                 return isinstance(answer, ConcurrencyError)
 
-            assert await refused(Criteria.of(tags=["seat:1", "show:9"]))
-            assert await refused(Criteria.of(types=["taken"], tags=["show:9"]))
-            assert await refused(Criteria.of(tags=["seat:2"]) | Criteria.of(types=["noted"]))
+            assert await refused(Criteria(tags=["seat:1", "show:9"]))
+            assert await refused(Criteria(types=["taken"], tags=["show:9"]))
+            assert await refused(Criteria(tags=["seat:2"]) | Criteria(types=["noted"]))
             assert await refused(Criteria(), 1)
             assert not await refused(Criteria(), 2)
-            assert not await refused(Criteria.of(tags=["seat:1", "show:8"]))
-            assert not await refused(Criteria.of(types=["freed"], tags=["show:9"]))
-            assert not await refused(Criteria.of(tags=["seat:1"]), 1)
+            assert not await refused(Criteria(tags=["seat:1", "show:8"]))
+            assert not await refused(Criteria(types=["freed"], tags=["show:9"]))
+            assert not await refused(Criteria(tags=["seat:1"]), 1)
 
     asyncio.run(scenario())
 

@@ -805,7 +805,7 @@ courses = Decider(
     decide=enrol,
     evolve=seat,
     identify=lambda command: command.student,
-    boundary=lambda command: Criteria.of(types=["Enrolled"], tags=[f"course:{command.course}"]),
+    boundary=lambda command: Criteria(types=["Enrolled"], tags=[f"course:{command.course}"]),
 )
 
 

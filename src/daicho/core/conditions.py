@@ -1,6 +1,7 @@
 """What must be true for an append to happen, and which events a reader wants."""
 
 import enum
+from collections.abc import Iterable
 from typing import TypeAlias
 
 import msgspec
@@ -55,21 +56,37 @@ class Criterion(msgspec.Struct, frozen=True):
     tags: tuple[str, ...] = ()
 
 
-class Criteria(msgspec.Struct, frozen=True):
-    """Which events: the alternatives are OR-ed. `Criteria.of(types=[...], tags=[...]) | Criteria.of(...)`.
+_ANYTHING = Criterion()
 
-    Semantics of a query in the dynamic-consistency-boundary specification (dcb.events). No alternatives at all
-    means every event.
+
+class Criteria:
+    """Which events: `Criteria(types=["order.created"], tags=["customer_id:c-1"])`. Alternatives are joined by `|`.
+
+    Semantics of a query in the dynamic-consistency-boundary specification (dcb.events): any of the types, all of the
+    tags, any of the alternatives. Naming nothing means every event. A value: equal and hashable by what it selects.
     """
 
-    items: tuple[Criterion, ...] = ()
+    __slots__ = ("items",)
+    items: tuple[Criterion, ...]
+    """The alternatives; none: every event."""
 
-    @classmethod
-    def of(cls, *, types: "tuple[str, ...] | list[str]" = (), tags: "tuple[str, ...] | list[str]" = ()) -> "Criteria":
-        return cls((Criterion(tuple(types), tuple(sorted(set(tags)))),))
+    def __init__(self, *items: Criterion, types: Iterable[str] = (), tags: Iterable[str] = ()) -> None:
+        named = Criterion(tuple(types), tuple(sorted(set(tags))))
+        self.items = (*items, named) if named != _ANYTHING else items
 
     def __or__(self, other: "Criteria") -> "Criteria":
-        return Criteria(self.items + other.items)
+        if not self.items or not other.items:
+            return Criteria()
+        return Criteria(*self.items, *other.items)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Criteria) and self.items == other.items
+
+    def __hash__(self) -> int:
+        return hash(self.items)
+
+    def __repr__(self) -> str:
+        return f"Criteria({', '.join(map(repr, self.items))})"
 
     def matches(self, event_type: str, tags: "frozenset[str] | set[str]") -> bool:
         return not self.items or any(

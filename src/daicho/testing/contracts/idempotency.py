@@ -58,7 +58,7 @@ class IdempotencyContract(Contract):
         assert second == Appended(positions=first.positions, versions=(1, 2), duplicate=True)
 
     async def test_it_is_recognised_under_a_condition_that_no_longer_holds(self, store: Storage) -> None:
-        again = request("order-1", event("a", tags=("t:1",)), condition=AppendCondition(Criteria.of(tags=["t:1"])))
+        again = request("order-1", event("a", tags=("t:1",)), condition=AppendCondition(Criteria(tags=["t:1"])))
         [first] = await append(store, again)
         [second] = await append(store, again)
         assert second == Appended(positions=first.positions, versions=(1,), duplicate=True)

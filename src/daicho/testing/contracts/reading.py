@@ -68,16 +68,16 @@ _CASES = {
     "one type": _selection(Selection(types=("paid",)), lambda t: t.event.type == "paid"),
     "two types": _selection(Selection(types=("paid", "sent")), lambda t: t.event.type != "placed"),
     "an unknown type": _selection(Selection(types=("pai",)), lambda _: False),
-    "a tag": _selection(Selection(criteria=Criteria.of(tags=["even:1"])), lambda t: "even:1" in t.event.tags),
+    "a tag": _selection(Selection(criteria=Criteria(tags=["even:1"])), lambda t: "even:1" in t.event.tags),
     "two tags": _selection(
-        Selection(criteria=Criteria.of(tags=["even:1", "third:1"])), lambda t: {"even:1", "third:1"} <= {*t.event.tags}
+        Selection(criteria=Criteria(tags=["even:1", "third:1"])), lambda t: {"even:1", "third:1"} <= {*t.event.tags}
     ),
     "a type with a tag": _selection(
-        Selection(criteria=Criteria.of(types=["sent"], tags=["even:1"])),
+        Selection(criteria=Criteria(types=["sent"], tags=["even:1"])),
         lambda t: t.event.type == "sent" and "even:1" in t.event.tags,
     ),
     "alternatives, each event once": _selection(
-        Selection(criteria=Criteria.of(tags=["even:1"]) | Criteria.of(tags=["third:1"]) | Criteria.of(types=["paid"])),
+        Selection(criteria=Criteria(tags=["even:1"]) | Criteria(tags=["third:1"]) | Criteria(types=["paid"])),
         lambda t: "even:1" in t.event.tags or "third:1" in t.event.tags or t.event.type == "paid",
     ),
     "criteria that name nothing": _selection(Selection(criteria=Criteria()), lambda _: True),
@@ -109,11 +109,11 @@ _CASES = {
         lambda t: t.stream in {"order-1", "order-2"} and t.event.type == "paid",
     ),
     "a stream and a tag": _selection(
-        Selection(stream="order-2", criteria=Criteria.of(tags=["even:1"])),
+        Selection(stream="order-2", criteria=Criteria(tags=["even:1"])),
         lambda t: t.stream == "order-2" and "even:1" in t.event.tags,
     ),
     "types and criteria together": _selection(
-        Selection(types=("paid", "placed"), criteria=Criteria.of(types=["paid", "sent"], tags=["even:1"])),
+        Selection(types=("paid", "placed"), criteria=Criteria(types=["paid", "sent"], tags=["even:1"])),
         lambda t: t.event.type == "paid" and "even:1" in t.event.tags,
     ),
     "an actor, a tenant and a time": _selection(
@@ -244,7 +244,7 @@ class ReadingContract(Contract):
                 Selection(types=(text,)),
                 Selection(actor=text),
                 Selection(tenant=text),
-                Selection(criteria=Criteria.of(tags=[text])),
+                Selection(criteria=Criteria(tags=[text])),
             ):
                 [stored] = await store.read(wanted, limit=100)
                 assert (stored.stream, stored.type, stored.actor, stored.tenant, stored.tags) == (
