@@ -49,9 +49,10 @@ def prepare_reader(connection: Connection, location: Location) -> None:
 
 def _is_ours(connection: Connection, location: Location) -> bool:
     """True: ours. False: empty. Raises ForeignStore."""
+    # tables first: another process may create them, together with the id, at any moment, and then the id tells
+    tables = [name for (name,) in connection.execute("select name from sqlite_schema where type = 'table' limit 5")]
     [(application,)] = connection.execute("pragma application_id")
     [(version,)] = connection.execute("pragma user_version")
-    tables = [name for (name,) in connection.execute("select name from sqlite_schema where type = 'table' limit 5")]
     if application == APPLICATION_ID:
         if version > SCHEMA_VERSION:
             raise ForeignStore(
