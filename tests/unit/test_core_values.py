@@ -305,3 +305,10 @@ def test_criteria_are_values_and_every_event_or_some_is_every_event() -> None:
     assert not either.matches("b", {"x:1", "w:2"})
     assert (Criteria() | some).matches("anything", set())
     assert (some | Criteria()).matches("anything", set())
+
+
+def test_one_text_where_criteria_want_several_is_refused_not_taken_letter_by_letter() -> None:
+    with pytest.raises(InvalidMessage, match=r"types='order\.created' is one text"):
+        Criteria(types="order.created")
+    with pytest.raises(InvalidMessage, match="tags='seat:1' is one text"):
+        Criteria(tags="seat:1")

@@ -71,6 +71,9 @@ class Criteria:
     """The alternatives; none: every event."""
 
     def __init__(self, *items: Criterion, types: Iterable[str] = (), tags: Iterable[str] = ()) -> None:
+        for what, names in (("types", types), ("tags", tags)):
+            if isinstance(names, str):  # its letters would be taken for names, and nothing would ever match
+                raise InvalidMessage(f"{what}={names!r} is one text", do=f"write {what}=[{names!r}]", path=what)
         named = Criterion(tuple(types), tuple(sorted(set(tags))))
         self.items = (*items, named) if named != _ANYTHING else items
 
