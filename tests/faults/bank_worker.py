@@ -9,6 +9,7 @@ import os
 import random
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from daicho import App, ConcurrencyError, Context, Rejected, event_handler
@@ -26,12 +27,20 @@ def ledger_at(path: str) -> Callable[[str], None]:
     return write
 
 
-async def work(app: App, note: Callable[[str], None], name: str, rounds: int = 1_000_000) -> None:
+async def work(
+    app: App,
+    note: Callable[[str], None],
+    name: str,
+    rounds: int = 1_000_000,
+    enough: Callable[[], bool] = lambda: False,
+) -> None:
     """Sends, each under a key; notes `begin` before and `done` or `refused` after."""
     dice = random.Random(name)
 
     async def client(number: int) -> None:
         for n in range(rounds):
+            if enough():
+                break
             key = f"{name}.{number}.{n}"
             amount, account = dice.randint(1, 9), dice.choice(ACCOUNTS)
             kind = dice.choice(["deposit", "deposit", "withdraw", "transfer", "post"])
@@ -72,12 +81,13 @@ async def mail(event: Deposited, letters: Letters, context: Context) -> None:
     letters.send(f"{os.getpid()} {context.command_id}")
 
 
-def one_of_many(url: str, ledger: str, letters: str, name: str, rounds: int) -> None:
-    """One process of several on the same store; ends when it has done its share and everything is at rest."""
+def one_of_many(url: str, ledger: str, letters: str, name: str, rounds: int, enough: str) -> None:
+    """One process of several on the same store; ends when it has done its share, or when there is a file called
+    `enough`, and everything is at rest."""
 
     async def run() -> None:
         async with App(*BANK, mail, store=url, provide=[Letters(letters)]) as app:
-            await work(app, ledger_at(ledger), name, rounds)
+            await work(app, ledger_at(ledger), name, rounds, Path(enough).exists)
             await app.settle(within=60)
 
     asyncio.run(run())
