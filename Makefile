@@ -13,7 +13,7 @@ $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Daicho needs Python 3.11 or newer; try make PYTHON=python3.12")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[otel]' --group dev
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[otel,postgres]' --group dev
 	@touch $@
 
 demo: setup ## the main job on SQLite; ends by itself and says what happened
@@ -32,7 +32,8 @@ check: setup ## ruff, mypy, pyright, architecture
 	@$(BIN)/pyright
 	@$(BIN)/python -m pytest tests/architecture
 
-bench: setup ## ratios to the raw driver, in one run
+bench: setup ## ratios to the raw driver and to another package, on each store, in one run
+	-@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group bench
 	@$(BIN)/python -m bench
 
 campaign: setup ## the long runs: thousands of random histories, kill -9, the whole retail file

@@ -1,8 +1,16 @@
 """What tests of the engine share."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.services import pgbouncer as pools
+from tests.services import postgres as clusters
+from tests.services.find import needed
+from tests.services.pgbouncer import PgBouncer
+from tests.services.postgres import Postgres, drop_database, fresh_database
+from tests.services.running import Host, through
 
 
 @pytest.fixture
@@ -15,3 +23,53 @@ def sqlite(tmp_path: Path) -> str:
 def url(request: pytest.FixtureRequest, sqlite: str) -> str:
     """URL of a fresh store; the test runs on each kind that needs no server."""
     return "memory:" if request.param == "memory" else sqlite
+
+
+# Real servers. Each worker of a parallel run has its own: a cluster starts in less than a second, and no worker's end
+# takes another's server away.
+
+
+@pytest.fixture(scope="session")
+def host() -> Iterator[Host]:
+    """Where servers run. They end with it."""
+    with needed():
+        host = Host()
+    with host:
+        yield host
+
+
+@pytest.fixture(scope="session")
+def postgres(host: Host) -> Postgres:
+    """A cluster that tests share; not to be broken."""
+    with needed():
+        return clusters.postgres(host)
+
+
+@pytest.fixture
+def own_postgres(host: Host) -> Iterator[Postgres]:
+    """A cluster of the test's own, to be broken at will."""
+    with needed():
+        cluster = clusters.postgres(host)
+    yield cluster
+    cluster.kill()
+
+
+@pytest.fixture
+def postgres_url(postgres: Postgres) -> Iterator[str]:
+    """URL of a fresh, empty database."""
+    url = fresh_database(postgres)
+    yield url
+    drop_database(postgres, url)
+
+
+@pytest.fixture(scope="session")
+def pgbouncer(postgres: Postgres) -> PgBouncer:
+    """A pool in transaction mode, of four connections to each database."""
+    with needed():
+        return pools.pgbouncer(postgres, pool_size=4)
+
+
+@pytest.fixture
+def pgbouncer_url(pgbouncer: PgBouncer, postgres_url: str) -> str:
+    """URL of a fresh, empty database by way of the pool."""
+    return through(postgres_url, pgbouncer.port)

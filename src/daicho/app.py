@@ -47,6 +47,8 @@ RowT = TypeVar("RowT", bound=Row)
 _STORES = {
     "memory": ("daicho.adapters.stores.memory", "MemoryStorage", None),
     "sqlite": ("daicho.adapters.stores.sqlite", "SqliteStorage", None),
+    "postgresql": ("daicho.adapters.stores.postgres", "PostgresStorage", "postgres"),
+    "postgres": ("daicho.adapters.stores.postgres", "PostgresStorage", "postgres"),
 }
 
 

@@ -98,10 +98,15 @@ class Criteria:
 
 
 class AppendCondition(msgspec.Struct, frozen=True):
-    """Fail the append if any event that meets `criteria` was recorded after `after`: a dynamic consistency boundary.
+    """Fail the append if any event that meets `criteria` was recorded after `after`, other than those in `seen`: a
+    dynamic consistency boundary.
 
-    `after` is the position up to which the writer has looked (0: not at all).
+    `after` is the position up to which the writer has looked (0: not at all): a head that it knew before it looked.
+    With several writers at once an event may be stored before one with a smaller position is; it then lies beyond the
+    head, and a decision that knew of it says so.
     """
 
     criteria: Criteria
     after: int = 0
+    seen: tuple[int, ...] = ()
+    """Positions greater than `after` of events that meet `criteria` and that the writer has seen as well."""

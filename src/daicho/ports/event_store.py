@@ -123,6 +123,9 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     after_version: int = 0
     up_to_version: int | None = None
     newest_first: bool = False
+    beyond_head: bool = False
+    """Also events that are stored but that the head has not passed yet. Only for decisions, which name what they have
+    seen in an AppendCondition; never for a reader that keeps a checkpoint."""
 
 
 Narrow: TypeAlias = tuple[int, int, str, int, bytes]

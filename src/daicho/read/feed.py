@@ -117,7 +117,8 @@ class Feed:
         future: asyncio.Future[Page | None] = asyncio.get_running_loop().create_future()
         self._fetching[after] = future
         try:
-            events = await self._store.read(Selection(after=after), limit=self._page_size)
+            # what lies up to the head is final: where several write at once, a store need not look for it again
+            events = await self._store.read(Selection(after=after, up_to=self.head), limit=self._page_size)
         except BaseException as error:
             if isinstance(error, asyncio.CancelledError):
                 future.set_result(None)

@@ -13,9 +13,9 @@ from daicho.testing.contracts.base import HOSTILE, Contract, append, event, refu
 __all__ = ["ConditionsContract"]
 
 
-def unless(criteria: Criteria, after: int = 0) -> AppendRequest:
-    """An append that fails if anything meets `criteria` after `after`."""
-    return request("probe-1", event("probe"), condition=AppendCondition(criteria, after))
+def unless(criteria: Criteria, after: int = 0, *seen: int) -> AppendRequest:
+    """An append that fails if anything meets `criteria` after `after`, other than what stands at `seen`."""
+    return request("probe-1", event("probe"), condition=AppendCondition(criteria, after, seen))
 
 
 def tagged(type: str, *tags: str) -> NewEvent:
@@ -82,6 +82,40 @@ class ConditionsContract(Contract):
         criteria = Criteria(tags=["t:1"])
         assert isinstance(await refusal(store, unless(criteria, answer.positions[1])), ConcurrencyError)
         await append(store, unless(criteria, answer.positions[2]))
+
+    @pytest.mark.parametrize(
+        "criteria",
+        [Criteria(tags=["t:1"]), Criteria(types=["x"]), Criteria(tags=["t:1"]) | Criteria(types=["y"]), Criteria()],
+        ids=["a tag", "a type", "alternatives", "everything"],
+    )
+    async def test_what_was_seen_after_the_head_is_not_in_the_way_and_the_rest_is(
+        self, store: Storage, criteria: Criteria
+    ) -> None:
+        events = [tagged("x", "t:1") for _ in range(4)]
+        first, second, third, fourth = (await append(store, request("a-1", *events)))[0].positions
+        assert isinstance(await refusal(store, unless(criteria, first, second, third)), ConcurrencyError)
+        assert isinstance(await refusal(store, unless(criteria, first, second, fourth)), ConcurrencyError)
+        assert isinstance(await refusal(store, unless(criteria, 0, second, third, fourth)), ConcurrencyError)
+        await append(store, unless(criteria, first, fourth, third, second))
+
+    async def test_more_can_have_been_seen_than_an_error_names(self, store: Storage) -> None:
+        places = (await append(store, request("a-1", *[tagged("x", "t:1") for _ in range(150)])))[0].positions
+        criteria = Criteria(tags=["t:1"])
+        assert isinstance(await refusal(store, unless(criteria, 0, *places[:-1])), ConcurrencyError)
+        await append(store, unless(criteria, 0, *places))
+
+    async def test_what_was_seen_and_does_not_meet_the_criteria_changes_nothing(self, store: Storage) -> None:
+        [answer] = await append(store, request("a-1", tagged("x", "t:1"), tagged("x", "t:2")))
+        met, other = answer.positions
+        assert isinstance(await refusal(store, unless(Criteria(tags=["t:1"]), 0, other)), ConcurrencyError)
+        await append(store, unless(Criteria(tags=["t:1"]), 0, met, other + 1000))
+
+    async def test_a_decision_may_read_beyond_the_head_and_misses_nothing(self, store: Storage) -> None:
+        await append(store, *(request(f"a-{n}", tagged("x", "t:1")) for n in range(5)))
+        every = await store.read(Selection(), limit=10)
+        assert await store.read(Selection(criteria=Criteria(tags=["t:1"]), beyond_head=True), limit=10) == every
+        newest = Selection(criteria=Criteria(tags=["t:1"]), newest_first=True, beyond_head=True)
+        assert await store.read(newest, limit=2) == every[:-3:-1]
 
     async def test_after_the_head_nothing_is_in_the_way(self, store: Storage) -> None:
         await append(store, request("a-1", "x"))

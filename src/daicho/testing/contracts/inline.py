@@ -117,7 +117,7 @@ class InlineContract(Contract):
         assert await store.outcome(outcome.command_id) is None
         assert await store.count(TALLIES, {}) == 0
         assert await reached(store) == 0
-        assert await store.head() == 0
+        assert await store.read(Selection(), limit=1) == []  # the head may have moved: positions may have holes
 
     async def test_an_append_undone_by_its_inline_work_can_be_sent_again(self, store: Storage) -> None:
         await ready(store)

@@ -151,8 +151,9 @@ def _placed(contents: Contents, request: AppendRequest, recorded_at: str) -> lis
             version += 1
             placed.append(_stored(event, write.stream, version, len(contents.events) + len(placed) + 1, recorded_at))
     if request.condition is not None:
-        criteria, after = request.condition.criteria, request.condition.after
-        if hits := [e for e in contents.events[max(after, 0) :] if criteria.matches(e.type, set(e.tags))]:
+        criteria, after, seen = request.condition.criteria, request.condition.after, request.condition.seen
+        later = (e for e in contents.events[max(after, 0) :] if e.position not in seen)
+        if hits := [e for e in later if criteria.matches(e.type, set(e.tags))]:
             raise ConcurrencyError(
                 f"{len(hits)} events were recorded after position {after} that meet the condition",
                 expected=request.condition,

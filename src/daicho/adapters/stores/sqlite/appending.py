@@ -115,7 +115,7 @@ def _checked_and_inserted(transaction: Transaction, request: AppendRequest) -> A
         versions.append(version)
     condition = request.condition
     if condition is not None:
-        found = positions_after(connection, condition.criteria, condition.after, _NAMED_AT_MOST)
+        found = positions_after(connection, condition.criteria, condition.after, _NAMED_AT_MOST, condition.seen)
         if found:
             return _placed_before(connection, request) or ConcurrencyError(
                 f"events that meet the condition were recorded after position {condition.after}",

@@ -1,5 +1,6 @@
 """Criteria as SQL: one range scan of the tag index for each tagged alternative."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -47,8 +48,11 @@ def positions(
     return " union ".join(parts), bound
 
 
-def positions_after(connection: Connection, criteria: Criteria, after: int, limit: int) -> list[int]:
-    """The first positions after `after` that match."""
+def positions_after(
+    connection: Connection, criteria: Criteria, after: int, limit: int, seen: Sequence[int] = ()
+) -> list[int]:
+    """The first positions after `after` that match, but for those in `seen`."""
+    wanted, limit = limit, limit + len(seen)
     if matches_all(criteria):
         rows = connection.execute(
             "select position from events where position > ? order by position limit ?", (after, limit)
@@ -58,4 +62,4 @@ def positions_after(connection: Connection, criteria: Criteria, after: int, limi
     else:
         text, bound = positions(criteria, after=after, up_to=None, limit=limit)
         rows = connection.execute(f"{text} order by position limit ?", [*bound, limit])
-    return [position for (position,) in rows]
+    return [position for (position,) in rows if position not in seen][:wanted]

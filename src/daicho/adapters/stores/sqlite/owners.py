@@ -1,40 +1,5 @@
 """Whether the owner of a lease still lives, as far as this machine can tell."""
 
-import os
-import socket
-from pathlib import Path
+from daicho.adapters.owner import is_gone
 
 __all__ = ["is_gone"]
-
-_HOST = socket.gethostname()
-
-
-def is_gone(owner: str) -> bool:
-    """True only if `host:pid:starttime:random` names a process of this host that is certainly no more.
-
-    The start time (field 22 of /proc/PID/stat, in clock ticks) tells a process from a later one with the same number.
-    """
-    parts = owner.rsplit(":", 3)
-    if len(parts) != 4 or parts[0] != _HOST or not parts[1].isdecimal():
-        return False
-    pid, started = int(parts[1]), parts[2]
-    try:
-        # The name (field 2) is in brackets and may hold anything, so the fields are counted from behind it.
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-    except OSError:
-        return not _exists(pid)
-    if len(fields) < 20:
-        return False
-    return fields[0] in {"Z", "X"} or (started.isdecimal() and started != "0" and fields[19] != started)
-
-
-def _exists(pid: int) -> bool:
-    if os.name != "posix" or pid <= 0:  # elsewhere, signal 0 is not harmless
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):
-        return True
-    return True

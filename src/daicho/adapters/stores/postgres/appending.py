@@ -1,0 +1,205 @@
+"""Group commit on PostgreSQL: all that is asked for at once goes in one statement, one round trip, one commit.
+
+append ──> rounds of independent requests ──> daicho.append(...) ──> answers
+                      │                              │
+           (with inline work: aside)       somebody else was faster, the connection broke:
+                                           the same again; what it did before is known by its ids
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import psycopg
+from psycopg import errors as pg
+
+from daicho.adapters.stores.postgres.aside import Taken
+from daicho.adapters.stores.postgres.base import Part
+from daicho.adapters.stores.postgres.failures import is_lost, translated
+from daicho.adapters.stores.postgres.lines import Rows
+from daicho.adapters.stores.postgres.places import Places
+from daicho.adapters.stores.postgres.reading import query, stored_events
+from daicho.adapters.stores.postgres.requests import Group, independent
+from daicho.core.conditions import holds
+from daicho.core.errors import ConcurrencyError, DuplicateEventId, MessageError, OutcomeUnknown, StoreUnavailable
+from daicho.ports.event_store import Appended, AppendRequest, Selection, StoredEvent
+
+__all__ = ["PostgresAppending"]
+
+_TRIES = 20
+_NAMED_AT_MOST = 20  # events in the way that an error carries
+
+Answer: TypeAlias = Appended | Exception
+
+
+class _InTheWay(Exception):
+    """One request of a group stands in the way of all: each has to be looked at alone."""
+
+    def __init__(self, error: psycopg.Error, again: bool) -> None:
+        self.error, self.again = error, again
+
+
+def unknown(url: str, why: str) -> OutcomeUnknown:
+    return OutcomeUnknown(
+        f"the connection to {url} broke in the middle of an append",
+        why=f"and the server cannot be reached again: {why}",
+        do="append the same events again, under the same ids: it cannot double",
+    )
+
+
+class PostgresAppending(Part):
+    async def append(self, requests: Sequence[AppendRequest]) -> list[Answer]:
+        answers: list[Answer] = []
+        left = list(requests)
+        with self._opened().at_work():
+            while left:
+                count = independent(left)
+                group, left = left[:count], left[count:]
+                inline = group[0].inline is not None
+                answers += await (self._append_inline(group) if inline else self._append_group(group))
+        return answers
+
+    async def _append_group(self, requests: Sequence[AppendRequest], *, again: bool = False) -> list[Answer]:
+        """`again`: whether this may have been executed before, and only the answer was lost."""
+        try:
+            group = Group(requests, self._time())
+        except (MessageError, DuplicateEventId) as error:
+            return [error] if len(requests) == 1 else await self._one_by_one(requests, again)
+        try:
+            async with self._opened().writing:
+                rows, again = await self._written(group, again)
+        except _InTheWay as obstacle:
+            cause, again = obstacle.error, obstacle.again
+        else:
+            return await self._answers(group, rows, again=again)
+        if len(requests) > 1:
+            return await self._one_by_one(requests, again)
+        if isinstance(cause, pg.UniqueViolation):
+            found = (await self._places(requests)).of(requests[0], first_time=again)
+            if found is not None:
+                return [found]
+        told = translated(cause, self._location.url)
+        told.__cause__ = cause
+        return [told]
+
+    async def _one_by_one(self, requests: Sequence[AppendRequest], again: bool) -> list[Answer]:
+        return [answer for request in requests for answer in await self._append_group([request], again=again)]
+
+    async def _written(self, group: Group, again: bool) -> tuple[Rows, bool]:
+        """Executes the statement until its outcome is known; and whether it may have been executed before."""
+        line, tries = self._opened().writer, 0
+        while True:
+            tries += 1
+            try:
+                return await line.rows(self._queries["append"], group.parameters), again
+            except StoreUnavailable as error:
+                if not again:
+                    raise
+                raise unknown(self._location.url, error.why) from error
+            except psycopg.Error as error:
+                if is_lost(error):
+                    again = True
+                    await line.hang_up()
+                    continue
+                told = translated(error, self._location.url)
+                taken = isinstance(error, pg.UniqueViolation)
+                if (taken and error.diag.constraint_name == "events_one_id") or isinstance(told, MessageError):
+                    raise _InTheWay(error, again) from error
+                faster = taken or isinstance(error, (pg.DeadlockDetected, pg.SerializationFailure))
+                if not faster or tries == _TRIES:
+                    raise told from error
+                # somebody else was faster: the next time, what they wrote is seen
+                await asyncio.sleep(random.uniform(0, 0.001) * (tries - 1))  # noqa: S311 - jitter
+
+    async def _answers(self, group: Group, rows: Rows, *, again: bool) -> list[Answer]:
+        before: list[int]
+        refused: list[int]
+        places_given: list[int] | None
+        [(before, refused, places_given)] = rows
+        positions = places_given or []
+        self._opened().head.touch(max((position for position in positions if position), default=0))
+        places = await self._places([group.requests[r - 1] for r in refused]) if refused else Places([])
+        answers: list[Answer] = []
+        for r, request in enumerate(group.requests, 1):
+            w, e = group.first_writes[r - 1], group.first_events[r - 1]
+            if r in refused:
+                found = places.of(request, first_time=again)
+                answers.append(found or await self._refusal(request, before, w))
+                continue
+            count = sum(len(write.events) for write in request.writes)
+            answers.append(
+                Appended(
+                    positions=tuple(positions[e : e + count]),
+                    versions=tuple(before[w + n] + len(write.events) for n, write in enumerate(request.writes)),
+                )
+            )
+        return answers
+
+    async def _places(self, requests: Sequence[AppendRequest]) -> Places:
+        ids = [event.event_id for request in requests for write in request.writes for event in write.events]
+        return Places(await self._read(self._queries["places"], (ids,)) if ids else [])
+
+    async def _refusal(self, request: AppendRequest, before: Sequence[int], first_write: int) -> ConcurrencyError:
+        for n, write in enumerate(request.writes):
+            version = before[first_write + n]
+            if not holds(write.expected, version):
+                seen = write.expected if isinstance(write.expected, int) else 0
+                return ConcurrencyError(
+                    f"{write.stream} is at version {version}, not {write.expected!r}",
+                    expected=write.expected,
+                    actual=version,
+                    events=tuple(await self._some(Selection(stream=write.stream, after_version=seen))),
+                )
+        condition = request.condition
+        assert condition is not None, "nothing was in the way"
+        events = await self._some(Selection(criteria=condition.criteria, after=condition.after), len(condition.seen))
+        return ConcurrencyError(
+            f"events that meet the condition were recorded after position {condition.after}",
+            expected=condition,
+            actual=None,
+            events=tuple(event for event in events if event.position not in condition.seen)[:_NAMED_AT_MOST],
+        )
+
+    async def _some(self, wanted: Selection, more: int = 0) -> list[StoredEvent]:
+        text, values = query(wanted, _NAMED_AT_MOST + more, None)
+        return stored_events(await self._read(self._in_schema(text), values))
+
+    # -- with inline work -----------------------------------------------------------------------------------------
+
+    async def _append_inline(self, requests: Sequence[AppendRequest]) -> list[Answer]:
+        answers: list[Answer] = []
+        outcomes, again = await self._written_aside(requests)
+        for request, outcome in zip(requests, outcomes, strict=True):
+            if isinstance(outcome, Taken):
+                found = (await self._places([request])).of(request, first_time=again)
+                answers += [found] if found else await self._append_inline([request])
+            elif isinstance(outcome, psycopg.Error):
+                told = translated(outcome, self._location.url)
+                told.__cause__ = outcome
+                answers.append(told)
+            elif isinstance(outcome, Exception):
+                answers.append(outcome)
+            else:
+                alone = Group([request], "")
+                answers += await self._answers(alone, [outcome], again=again)
+        return answers
+
+    async def _written_aside(self, requests: Sequence[AppendRequest]) -> tuple[list[Any], bool]:
+        opened = self._opened()
+        deadline, again, tries = time.monotonic() + self._location.reconnect_within, False, 0
+        async with opened.aside_turn:
+            while True:
+                tries += 1
+                try:
+                    return await opened.aside.append(requests, self._time()), again
+                except psycopg.Error as error:
+                    if is_lost(error):
+                        again = True
+                        await opened.aside.hang_up()
+                        if time.monotonic() > deadline:
+                            raise unknown(self._location.url, str(error)) from error
+                    elif not isinstance(error, (pg.DeadlockDetected, pg.SerializationFailure)) or tries == _TRIES:
+                        raise translated(error, self._location.url) from error
+                    await asyncio.sleep(random.uniform(0.5, 1) * 0.002 * min(tries, 100))  # noqa: S311 - jitter

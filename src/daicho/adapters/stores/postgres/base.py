@@ -1,0 +1,152 @@
+"""What every part of the store works with: connections and statements, while the store is open."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime
+from typing import Any
+
+import psycopg
+
+from daicho.adapters.stores.postgres.aside import Aside
+from daicho.adapters.stores.postgres.failures import is_lost, translated
+from daicho.adapters.stores.postgres.head import Head
+from daicho.adapters.stores.postgres.lines import Connection, Line, Lines, Rows
+from daicho.adapters.stores.postgres.location import parse_url
+from daicho.adapters.stores.postgres.queries import in_schema, queries_for
+from daicho.core.errors import OutcomeUnknown, StoreClosed
+from daicho.core.times import to_text
+
+__all__ = ["Opened", "Part", "Transaction"]
+
+
+class Opened:
+    """The moving parts of an open store."""
+
+    def __init__(self, writer: Line, aside: Aside, lines: Lines, head: Head, *, pooled: bool) -> None:
+        self.writer, self.aside, self.lines, self.head = writer, aside, lines, head
+        self.pooled = pooled
+        """Whether a pooler sits in between, so that nothing of a session lasts."""
+        self.writing = asyncio.Lock()
+        """Held while the writer's line is in use."""
+        self.aside_turn = asyncio.Lock()
+        """Held while the connection for inline work is in use."""
+        self._appends = 0
+        self._closing = False
+        self._at_rest = asyncio.Event()
+
+    @contextmanager
+    def at_work(self) -> Generator[None]:
+        """Around an append, so that closing waits for it. Raises StoreClosed if that has begun."""
+        if self._closing:
+            raise StoreClosed("the store is closing", do="use it between `open()` and `close()`")
+        self._appends += 1
+        try:
+            yield
+        finally:
+            self._appends -= 1
+            if self._closing and not self._appends:
+                self._at_rest.set()
+
+    async def rest(self) -> None:
+        """No append begins from now on, and none is under way when this returns."""
+        self._closing = True
+        if self._appends:
+            await self._at_rest.wait()
+
+
+class Transaction:
+    """Statements that happen together or not at all."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def rows(self, text: str, values: Sequence[Any] = ()) -> Rows:
+        cursor = await self._connection.execute(text.encode(), values, binary=True)
+        return await cursor.fetchall() if cursor.description else []
+
+    async def changed(self, text: str, values: Sequence[Any] = ()) -> int:
+        """Executes the statement and returns how many rows it touched."""
+        return (await self._connection.execute(text.encode(), values, binary=True)).rowcount
+
+
+class Part:
+    def __init__(self, url: str, *, now: Callable[[], datetime]) -> None:
+        self._location = parse_url(url)
+        self._now = now
+        self._queries = queries_for(self._location.schema)
+        self._open: Opened | None = None
+        self._latest = ""
+
+    def _opened(self) -> Opened:
+        if self._open is None:
+            raise StoreClosed(f"{self._location.url} is not open", do="use the store between `open()` and `close()`")
+        return self._open
+
+    def _in_schema(self, text: str) -> str:
+        """A statement that was put together on the spot, for the schema that the store is in."""
+        return text if self._location.schema == "daicho" else in_schema(text, self._location.schema)
+
+    def _time(self) -> str:
+        """Now; never before what this process was told earlier, even if its clock is set back."""
+        self._latest = max(self._latest, to_text(self._now()))
+        return self._latest
+
+    async def _read(self, text: str, values: Sequence[Any] = ()) -> Rows:
+        """Answers of a statement that changes nothing; asked again if the connection breaks."""
+        async with self._opened().lines.lent() as line:
+            while True:
+                try:
+                    return await line.rows(text, values)
+                except psycopg.Error as error:
+                    if not is_lost(error):
+                        raise translated(error, self._location.url) from error
+                    await line.hang_up()  # the next try gets a new connection, or StoreUnavailable
+
+    async def _rows(self, text: str, values: Sequence[Any] = ()) -> Rows:
+        """Executes one statement, durably, and returns its rows. Raises OutcomeUnknown if the answer was lost."""
+        async with self._opened().lines.lent() as line:
+            connection = await line.ready()
+            with self._told():
+                return await Transaction(connection).rows(text, values)
+
+    async def _changed(self, text: str, values: Sequence[Any] = ()) -> int:
+        """Executes one statement, durably, and returns how many rows it touched. Raises OutcomeUnknown."""
+        async with self._opened().lines.lent() as line:
+            connection = await line.ready()
+            with self._told():
+                return await Transaction(connection).changed(text, values)
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncGenerator[Transaction]:
+        """Everything inside happens together, durable when it is left; nothing of it if something raises."""
+        async with self._opened().lines.lent() as line:
+            connection = await line.ready()
+            with self._told():
+                async with connection.transaction():
+                    yield Transaction(connection)
+
+    def _told(self) -> "_Told":
+        return _Told(self._location.url)
+
+
+class _Told:
+    """Turns the driver's errors into ours."""
+
+    __slots__ = ("_url",)
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if not isinstance(error, psycopg.Error):
+            return
+        if is_lost(error):
+            raise OutcomeUnknown(
+                f"the connection to {self._url} broke in the middle of a write",
+                why=str(error).strip() or type(error).__name__,
+                do="look whether it happened, or do it again: every write of Daicho can be repeated",
+            ) from error
+        raise translated(error, self._url) from error

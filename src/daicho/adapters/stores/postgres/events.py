@@ -1,0 +1,55 @@
+"""The register in the database."""
+
+from daicho.adapters.stores.postgres.appending import PostgresAppending
+from daicho.adapters.stores.postgres.reading import narrow_events, query, query_narrow, stored_events
+from daicho.ports.event_store import Narrow, Selection, StoredEvent
+
+__all__ = ["PostgresEvents"]
+
+
+class PostgresEvents(PostgresAppending):
+    """Positions are drawn from a sequence: in commit order for every reader, with holes where writers gave up.
+
+    Who reads in the order of the log sees no further than the safe head, behind which nothing is added any more.
+    What is read by stream needs no such care: version n + 1 is not there before version n.
+    """
+
+    async def read(self, selection: Selection, *, limit: int) -> list[StoredEvent]:
+        text, values = query(selection, limit, await self._horizon(selection))
+        return stored_events(await self._read(self._in_schema(text), values))
+
+    async def read_narrow(self, selection: Selection, *, limit: int) -> list[Narrow]:
+        text, values = query_narrow(selection, limit, await self._horizon(selection))
+        return narrow_events(await self._read(self._in_schema(text), values))
+
+    async def _horizon(self, selection: Selection) -> int | None:
+        """The position up to which to read."""
+        up_to = selection.up_to
+        if selection.stream is not None or selection.event_id is not None or selection.beyond_head:
+            return up_to
+        head = self._opened().head
+        if up_to is not None and up_to <= head.seen:
+            return up_to
+        now = await head.now()
+        return now if up_to is None else min(up_to, now)
+
+    async def stream_version(self, stream: str) -> int:
+        [(version,)] = await self._read(self._queries["stream_version"], (stream,))
+        return int(version)
+
+    async def head(self) -> int:
+        return await self._opened().head.now()
+
+    async def wait(self, after: int) -> int:
+        return await self._opened().head.wait(after)
+
+    async def streams(self, category: str | None, *, after: str = "", limit: int = 100) -> list[tuple[str, int]]:
+        start, end = after, None
+        if category is not None:
+            start, end = max(after, f"{category}-"), f"{category}."  # '.' is the character after '-'
+        rows = await self._read(self._queries["streams"], (start, end, limit))
+        return [(name, version) for name, version in rows]
+
+    async def counts(self) -> dict[tuple[str, int], int]:
+        rows = await self._read(self._queries["counts"])
+        return {(type_, schema_version): count for type_, schema_version, count in rows}

@@ -1,0 +1,57 @@
+-- The fixed statements about events. `%s` are bound in the order of the comment line below the name.
+
+-- name: append
+-- now, keys, writes, conditions, events, outcomes: see migrations/0002
+select versions, refused, places from daicho.append(%s, %s::json, %s::json, %s::json, %s::json, %s::json)
+
+-- name: places
+-- event ids
+select event_id, stream, version, position from daicho.events where event_id = any (%s)
+
+-- name: safe_head
+select daicho.safe_head()
+
+-- name: stream_version
+-- stream
+select coalesce((select version from daicho.events where stream = %s order by version desc limit 1), 0)
+
+-- name: streams
+-- name before the first one, upper bound or null, limit.
+-- One index seek for each stream, however long it is.
+with recursive names (name) as (
+  (select stream from daicho.events where stream > %s order by stream limit 1)
+  union all
+  select (select stream from daicho.events where stream > name order by stream limit 1) from names where name is not null
+)
+select name, (select version from daicho.events where stream = name order by version desc limit 1)
+from names where name is not null and name < coalesce(%s, chr(1114111)) limit %s
+
+-- name: counts
+select type, schema_version, count(*) from daicho.events group by type, schema_version
+
+-- name: settings
+select version(), current_setting('synchronous_commit'), current_setting('fsync'), current_setting('full_page_writes'),
+current_setting('max_connections'), current_setting('max_locks_per_transaction')
+
+-- name: size
+select daicho.safe_head(), (select last_value from daicho.positions), greatest(reltuples, 0)::bigint,
+pg_size_pretty(pg_total_relation_size(oid)) from pg_class where oid = 'daicho.events'::regclass
+
+-- name: in_flight
+-- Whose writes have not ended: process, application, seconds, state, statement; oldest first.
+select a.pid, a.application_name, extract(epoch from clock_timestamp() - a.xact_start)::float8, a.state, left(a.query, 80)
+from pg_locks l join pg_stat_activity a using (pid)
+where l.locktype = 'advisory' and l.objsubid = 2 and l.granted
+and l.classid::bigint = ('daicho.positions'::regclass::oid::bigint & 2147483647)
+and l.database = (select oid from pg_database where datname = current_database())
+order by a.xact_start
+
+-- name: long_transactions
+-- seconds
+select pid, application_name, extract(epoch from clock_timestamp() - xact_start)::float8, state, left(query, 80)
+from pg_stat_activity
+where datname = current_database() and pid <> pg_backend_pid() and xact_start < clock_timestamp() - make_interval(secs => %s)
+order by xact_start
+
+-- name: vacuum
+select age(datfrozenxid)::bigint from pg_database where datname = current_database()

@@ -1,0 +1,64 @@
+"""What PostgreSQL and the way to it may say, as Daicho's errors."""
+
+import psycopg
+from psycopg import errors as pg
+
+from daicho.core.errors import (
+    InvalidMessage,
+    MessageError,
+    StoreBusy,
+    StoreCorrupt,
+    StoreError,
+    StoreFailed,
+    StoreFull,
+    StoreReadOnly,
+    StoreUnavailable,
+)
+
+__all__ = ["is_lost", "translated"]
+
+_AWAY = (pg.AdminShutdown, pg.CrashShutdown, pg.CannotConnectNow, pg.IdleInTransactionSessionTimeout)
+_TAKEN = (pg.LockNotAvailable, pg.QueryCanceled, pg.DeadlockDetected, pg.SerializationFailure)
+_UNFIT = (pg.UntranslatableCharacter, pg.CharacterNotInRepertoire, pg.InvalidTextRepresentation, pg.DataException)
+
+
+def is_lost(error: BaseException) -> bool:
+    """Whether the connection is gone, so that nobody knows what became of the statement under way."""
+    if isinstance(error, _AWAY):
+        return True
+    # without an SQLSTATE it was not the server that spoke
+    return isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError)) and error.sqlstate is None
+
+
+def translated(error: BaseException, url: str) -> StoreError | MessageError:
+    """The error to raise instead; the given one should be its cause."""
+    text = str(error).strip() or type(error).__name__
+    if is_lost(error):
+        return StoreUnavailable(f"{url} does not answer", why=text, do="check that the server runs and can be reached")
+    if isinstance(error, _TAKEN):
+        return StoreBusy(
+            f"{url} kept a statement waiting for too long", why=text, do="`daicho doctor` shows who holds what"
+        )
+    if isinstance(error, (pg.DiskFull, pg.OutOfMemory)):
+        return StoreFull(f"{url} has no room left", why=text, do="free space on the database server")
+    if isinstance(error, pg.TooManyConnections):
+        return StoreUnavailable(
+            f"{url} takes no more connections", why=text, do="lower ?pool=, raise max_connections, or use pgbouncer"
+        )
+    if isinstance(error, pg.ReadOnlySqlTransaction):
+        return StoreReadOnly(
+            f"{url} takes no writes",
+            why=f"{text}: it is a standby, or its transactions are read-only by default",
+            do="name the primary, or several hosts and ?target_session_attrs=read-write",
+        )
+    if isinstance(error, (pg.DataCorrupted, pg.IndexCorrupted)):
+        return StoreCorrupt(f"{url} found damaged data", why=text, do="stop writing; fail over or restore a backup")
+    if isinstance(error, pg.InsufficientPrivilege):
+        return StoreFailed(
+            f"{url}: this user may not do that", why=text, do="grant the rights that docs/howto/postgresql.md lists"
+        )
+    if isinstance(error, _UNFIT):
+        return InvalidMessage(
+            "PostgreSQL cannot store one of the values", why=text, do="check the message's texts (no NUL) and numbers"
+        )
+    return StoreFailed(f"{url} refused", why=text, do="look into the server's log")

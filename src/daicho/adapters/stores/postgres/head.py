@@ -1,0 +1,186 @@
+"""How far readers may look: one tracker a process asks the database, and everybody here waits for it.
+
+    own commit ──touch──┐
+    NOTIFY (a hint) ────┼──> safe_head() ──> greater? wake who waits, tell other processes (at most each 10 ms)
+    pause over ─────────┘
+
+Nothing depends on a notification: it only shortens the pause. The pause is a millisecond while something is known to
+be on its way, and grows to a quarter of a second while nothing happens.
+"""
+
+import asyncio
+import logging
+import time
+
+import psycopg
+
+from daicho.adapters.stores.postgres.failures import translated
+from daicho.adapters.stores.postgres.lines import Connection, Line
+from daicho.core.errors import StoreClosed, StoreError
+
+__all__ = ["Head"]
+
+_SHORTEST, _GROWTH = 0.001, 1.5
+_LONGEST_LISTENING, _LONGEST_POLLING = 0.25, 0.05
+_NOTIFY_EVERY = 0.01
+_PATIENCE = 5.0
+
+log = logging.getLogger("daicho.postgres")
+
+
+class Head:
+    """The safe head as this process knows it; it never goes back."""
+
+    def __init__(self, line: Line, query: str, *, channel: str | None, shown: str) -> None:
+        """`channel`: None if nothing can be heard, behind a pooler."""
+        self.seen = 0
+        self.written = 0
+        """The greatest position that this process has committed."""
+        self._line, self._query, self._channel, self._shown = line, query, channel, shown
+        self._longest = _LONGEST_POLLING if channel is None else _LONGEST_LISTENING
+        self._told, self._told_at = 0, 0.0
+        self._hearing: Connection | None = None
+        self._loop = asyncio.get_running_loop()
+        self._touched = asyncio.Event()
+        self._moved = asyncio.Event()
+        self._asked: list[asyncio.Future[None]] = []
+        self._error: StoreError | None = None
+        self._closed = False
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Raises StoreUnavailable and the like, if the database cannot be asked."""
+        await self._look()
+        self._told = self.written = self.seen
+        self._task = self._loop.create_task(self._watch(), name="daicho-postgres-head")
+
+    async def close(self) -> None:
+        self._closed = True
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        self._answer()
+        await self._line.hang_up()
+
+    def touch(self, position: int) -> None:
+        """This process has committed up to `position`."""
+        if position > self.written:
+            self.written = position
+            self._touched.set()
+
+    async def wait(self, after: int) -> int:
+        """The head, as soon as it is greater than `after`. Raises what keeps the tracker from looking."""
+        while self.seen <= after:
+            self._check()
+            await self._moved.wait()
+        return self.seen
+
+    async def now(self) -> int:
+        """The head, asked for anew; with what this process has committed in it, unless an unfinished transaction of
+        somebody else keeps it back for longer than 5 s."""
+        self._check()
+        asked: asyncio.Future[None] = self._loop.create_future()
+        self._asked.append(asked)
+        self._touched.set()
+        await asked
+        self._check()
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                return await self.wait(self.written - 1)
+        except TimeoutError:
+            return self.seen
+
+    def _check(self) -> None:
+        if self._closed:
+            raise StoreClosed(f"{self._shown} was closed", do="stop what waits for it before closing the store")
+        if self._error is not None:
+            raise self._error
+
+    # -- the tracker ----------------------------------------------------------------------------------------------
+
+    async def _watch(self) -> None:
+        pause = _SHORTEST
+        while True:
+            asked, self._asked = self._asked, []
+            before = self.seen
+            try:
+                await self._look()
+                await self._tell()
+            except StoreError as error:
+                self._fail(error)
+            except psycopg.Error as error:
+                await self._line.hang_up()
+                self._fail(translated(error, self._shown))
+            self._answer(asked)
+            on_its_way = self.seen < self.written
+            pause = _SHORTEST if on_its_way or self.seen > before else min(pause * _GROWTH, self._longest)
+            await self._rest(pause)
+
+    async def _look(self) -> None:
+        connection = await self._line.ready()
+        if self._channel is not None and connection is not self._hearing:
+            await connection.execute("select set_config('synchronous_commit', 'off', false)")
+            await connection.execute(f'listen "{self._channel}"'.encode())
+            self._hearing = connection
+        [(head,)] = await self._line.rows(self._query)
+        self._error = None
+        if head > self.seen:
+            self.seen = head
+            self._wake()
+
+    async def _tell(self) -> None:
+        """Tells other processes, in a transaction of its own: inside the append's it would make commits queue up."""
+        if self._channel is not None and self.written > self._told:
+            now = time.monotonic()
+            if now - self._told_at >= _NOTIFY_EVERY:
+                told = self.written
+                await self._line.rows("select pg_notify(%s, '')", (self._channel,))
+                self._told, self._told_at = told, now
+
+    async def _rest(self, pause: float) -> None:
+        if self._told < self.written and self._channel is not None:
+            pause = min(pause, _NOTIFY_EVERY)
+        hearing = self._hearing
+        descriptor = -1
+        if hearing is not None and not hearing.closed:
+            descriptor = hearing.fileno()
+            self._loop.add_reader(descriptor, self._heard, hearing)
+        try:
+            async with asyncio.timeout(pause):
+                await self._touched.wait()
+        except TimeoutError:
+            pass
+        finally:
+            if descriptor >= 0:
+                self._loop.remove_reader(descriptor)
+        self._touched.clear()
+
+    def _heard(self, connection: Connection) -> None:
+        pgconn = connection.pgconn
+        try:
+            pgconn.consume_input()
+            while (notified := pgconn.notifies()) is not None:
+                if notified.be_pid != pgconn.backend_pid:
+                    self._touched.set()
+        except psycopg.Error:
+            self._loop.remove_reader(connection.fileno())
+            self._touched.set()  # the next look finds the connection broken, and makes another
+
+    def _fail(self, error: StoreError | Exception) -> None:
+        assert isinstance(error, StoreError)
+        if self._error is None:
+            log.warning("the head of %s cannot be looked at: %s", self._shown, error)
+        self._error = error
+        self._wake()
+
+    def _wake(self) -> None:
+        self._moved.set()
+        self._moved = asyncio.Event()
+
+    def _answer(self, asked: list[asyncio.Future[None]] | None = None) -> None:
+        for future in self._asked if asked is None else asked:
+            if not future.done():
+                future.set_result(None)
+        if asked is None:
+            self._asked.clear()
+            self._wake()

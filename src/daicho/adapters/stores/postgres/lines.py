@@ -1,0 +1,148 @@
+"""Connections: opened when needed, opened again when lost, lent to one user at a time."""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any, TypeAlias
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.adapt import AdaptersMap
+from psycopg.pq import Format, TransactionStatus
+
+from daicho.adapters.stores.postgres.failures import is_lost, translated
+from daicho.adapters.stores.postgres.location import Location
+from daicho.core.errors import StoreBusy, StoreClosed, StoreUnavailable
+
+__all__ = ["SETTINGS", "Connection", "Line", "Lines", "Rows", "raw_json"]
+
+Connection: TypeAlias = AsyncConnection[tuple[Any, ...]]
+Rows: TypeAlias = list[tuple[Any, ...]]
+
+SETTINGS = """select
+set_config('default_transaction_isolation', 'read committed', false),
+set_config('idle_in_transaction_session_timeout', '10s', false),
+set_config('lock_timeout', '10s', false),
+set_config('timezone', 'UTC', false),
+set_config('jit', 'off', false),
+set_config('client_min_messages', 'warning', false)"""
+_LONGEST_PAUSE = 0.5
+_OID_BYTEA = 17
+
+log = logging.getLogger("daicho.postgres")
+
+
+def raw_json(adapters: AdaptersMap) -> None:
+    """JSON is ours to decode: it comes as bytes, by the driver's C code."""
+    as_bytes = adapters.get_loader(_OID_BYTEA, Format.BINARY)
+    assert as_bytes is not None
+    adapters.register_loader("json", as_bytes)
+
+
+class Line:
+    """One connection. Not for two users at once."""
+
+    def __init__(self, location: Location, *, prepare: bool) -> None:
+        self._location, self._prepare = location, prepare
+        self._connection: Connection | None = None
+
+    async def ready(self) -> Connection:
+        """The connection, in working order. Raises StoreUnavailable after `reconnect_within` seconds of trying."""
+        connection = self._connection
+        if connection is not None and not connection.closed:
+            return connection
+        deadline, pause = time.monotonic() + self._location.reconnect_within, 0.02
+        while True:
+            try:
+                async with asyncio.timeout(max(1.0, deadline - time.monotonic())):
+                    self._connection = connection = await self.connect()
+                return connection
+            except TimeoutError as error:
+                raise StoreUnavailable(
+                    f"{self._location.url} does not answer",
+                    why=f"no connection came about within {self._location.reconnect_within:g} s",
+                    do="check that the server runs and can be reached",
+                ) from error
+            except psycopg.Error as error:
+                late = time.monotonic() + pause > deadline
+                if late or not (is_lost(error) or isinstance(translated(error, ""), StoreUnavailable)):
+                    raise translated(error, self._location.url) from error
+                log.warning("%s: %s; trying again", self._location.url, str(error).strip())
+            await asyncio.sleep(random.uniform(0.5, 1) * pause)  # noqa: S311 - jitter
+            pause = min(pause * 2, _LONGEST_PAUSE)
+
+    async def connect(self) -> Connection:
+        """A new connection, set up for our use. Raises what the driver raises."""
+        location = self._location
+        connection: Connection = await AsyncConnection.connect(
+            location.conninfo, autocommit=True, prepare_threshold=0 if self._prepare else None
+        )
+        raw_json(connection.adapters)
+        if self._prepare:
+            await connection.execute(SETTINGS)
+        return connection
+
+    async def rows(self, text: str, values: Sequence[Any] = ()) -> Rows:
+        """Executes one statement by itself. Raises the driver's errors."""
+        connection = await self.ready()
+        cursor = await connection.execute(text.encode(), values, binary=True)
+        return await cursor.fetchall() if cursor.description else []
+
+    async def tidy(self) -> None:
+        """After use: whatever was left open is given up."""
+        connection = self._connection
+        if connection is not None and connection.pgconn.transaction_status != TransactionStatus.IDLE:
+            await self.hang_up()
+
+    async def hang_up(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(Exception):
+                await connection.close()
+
+
+class Lines:
+    """A few lines, lent one at a time; opened only as far as they are needed at once."""
+
+    def __init__(self, location: Location, *, prepare: bool) -> None:
+        self._location, self._prepare = location, prepare
+        self._idle: list[Line] = []
+        self._free = asyncio.Semaphore(location.pool)
+        self._closed = False
+
+    @asynccontextmanager
+    async def lent(self) -> AsyncGenerator[Line]:
+        if self._free.locked():
+            try:
+                async with asyncio.timeout(30):
+                    await self._free.acquire()
+            except TimeoutError:
+                raise StoreBusy(
+                    "all connections were in use for 30 s",
+                    why=f"this process may use {self._location.pool} at once",
+                    do="raise ?pool=, or ask less at a time",
+                ) from None
+        else:
+            await self._free.acquire()
+        try:
+            if self._closed:
+                raise StoreClosed(f"{self._location.url} is closed", do="use the store between `open()` and `close()`")
+            line = self._idle.pop() if self._idle else Line(self._location, prepare=self._prepare)
+            try:
+                yield line
+            finally:
+                await line.tidy()
+                if self._closed:
+                    await line.hang_up()
+                else:
+                    self._idle.append(line)
+        finally:
+            self._free.release()
+
+    async def close(self) -> None:
+        self._closed = True
+        while self._idle:
+            await self._idle.pop().hang_up()

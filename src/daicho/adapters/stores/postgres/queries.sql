@@ -1,0 +1,211 @@
+-- Every fixed statement of checkpoints, dead letters, commands, snapshots and tables. `%s` are bound in the order of the
+-- comment line below the name. Those called `..._part` are put together into one statement (see together.py), in which
+-- `moved` has a row only if the checkpoint move was the owner's next one.
+
+-- name: register
+-- processor, position, updated_at, fold
+insert into daicho.daicho_checkpoints (processor, position, updated_at, fold) values (%s, %s, %s, %s)
+on conflict (processor) do update set fold = excluded.fold
+returning processor, position, token, owner, updated_at, fold
+
+-- name: checkpoint
+-- processor
+select processor, position, token, owner, updated_at, fold from daicho.daicho_checkpoints where processor = %s
+
+-- name: checkpoints
+select processor, position, token, owner, updated_at, fold from daicho.daicho_checkpoints order by processor
+
+-- name: claim
+-- owner, owner, processor, owner, owner that is known to be gone or null, processor.
+-- Writes nothing while another one lives; the first column says whether it is ours now.
+with taken as (
+  update daicho.daicho_checkpoints set
+    token = token + (owner is distinct from %s)::integer, owner = %s,
+    lease_until = clock_timestamp() + interval '10 seconds'
+  where processor = %s and (owner is null or owner = %s or owner = %s or lease_until <= clock_timestamp())
+  returning processor, position, token, owner, updated_at, fold
+)
+select true, taken.* from taken
+union all
+select false, processor, position, token, owner, updated_at, fold from daicho.daicho_checkpoints
+where processor = %s and not exists (select from taken)
+
+-- name: renew
+-- owner
+update daicho.daicho_checkpoints set lease_until = clock_timestamp() + interval '10 seconds' where owner = %s
+
+-- name: release
+-- owner
+update daicho.daicho_checkpoints set owner = null, lease_until = '-infinity' where owner = %s
+
+-- name: stay_part
+select 1
+
+-- name: advance_part
+-- new position, updated_at, processor, token, old position
+update daicho.daicho_checkpoints
+set position = %s, updated_at = %s, lease_until = clock_timestamp() + interval '10 seconds'
+where processor = %s and token = %s and position = %s returning 1
+
+-- name: advance_inline
+-- position, updated_at, processor
+update daicho.daicho_checkpoints set position = %s, updated_at = %s where processor = %s
+
+-- name: rewind
+-- position, updated_at, processor
+update daicho.daicho_checkpoints
+set position = %s, updated_at = %s, owner = null, lease_until = '-infinity', token = token + 1 where processor = %s
+
+-- name: forget
+-- processor, processor
+with letters as (delete from daicho.daicho_dead_letters where processor = %s)
+delete from daicho.daicho_checkpoints where processor = %s
+
+-- name: park_part
+-- processor, parked_at, JSON array of ParkedEvent
+insert into daicho.daicho_dead_letters as old
+(processor, key, position, event_id, type, stream, correlation_id, error, trace, attempts, parked_at, state)
+select %s, key, position, event_id, type, stream, correlation_id, error, trace, attempts, %s, 'parked'
+from json_to_recordset(%s) as e (
+  key text, position bigint, event_id text, type text, stream text, correlation_id text, error text, trace text,
+  attempts integer)
+where exists (select from moved)
+on conflict (processor, key, position) do update set error = excluded.error, trace = excluded.trace,
+  attempts = old.attempts + excluded.attempts, parked_at = excluded.parked_at, state = 'parked', reason = null
+
+-- name: retried_part
+-- JSON array of numbers, processor or null
+update daicho.daicho_dead_letters set state = 'retried'
+where number in (select value::bigint from json_array_elements_text(%s)) and processor = coalesce(%s, processor)
+  and exists (select from moved)
+
+-- name: letters
+-- processor or null, JSON array of states, limit
+select number, processor, key, position, event_id, type, stream, correlation_id, error, trace, attempts, parked_at,
+state, reason from daicho.daicho_dead_letters
+where processor = coalesce(%s, processor) and state in (select json_array_elements_text(%s)) order by number limit %s
+
+-- name: has_parked
+-- processor
+select 1 from daicho.daicho_dead_letters where processor = %s and state in ('parked', 'retry') limit 1
+
+-- name: parked_keys
+-- processor
+select distinct key from daicho.daicho_dead_letters where processor = %s and state in ('parked', 'retry')
+
+-- name: ask_retry_all
+-- processor or null
+update daicho.daicho_dead_letters set state = 'retry' where state = 'parked' and processor = coalesce(%s, processor)
+
+-- name: ask_retry_key
+-- number, processor or null
+update daicho.daicho_dead_letters set state = 'retry' where state = 'parked' and (processor, key) in (
+  select processor, key from daicho.daicho_dead_letters where number = %s and processor = coalesce(%s, processor)
+)
+
+-- name: retried
+-- JSON array of numbers, processor
+update daicho.daicho_dead_letters set state = 'retried'
+where number in (select value::bigint from json_array_elements_text(%s)) and processor = %s
+
+-- name: failed_again
+-- error, JSON array of numbers, processor
+update daicho.daicho_dead_letters set state = 'parked', attempts = attempts + 1, error = %s
+where number in (select value::bigint from json_array_elements_text(%s)) and processor = %s
+
+-- name: skip
+-- reason, number
+update daicho.daicho_dead_letters set state = 'skipped', reason = %s where number = %s and state in ('parked', 'retry')
+
+-- name: load_snapshot
+-- stream
+select stream, version, fold, state from daicho.daicho_snapshots where stream = %s
+
+-- name: save_snapshots
+-- JSON array of Snapshot
+insert into daicho.daicho_snapshots as old
+select stream, version, fold, decode(state, 'base64')
+from json_to_recordset(%s) as s (stream text, version integer, fold text, state text) order by stream collate "C"
+on conflict (stream) do update set version = excluded.version, fold = excluded.fold, state = excluded.state
+where excluded.fold <> old.fold or excluded.version >= old.version
+
+-- name: drop_snapshot
+-- stream
+delete from daicho.daicho_snapshots where stream = %s
+
+-- name: drop_snapshots
+delete from daicho.daicho_snapshots
+
+-- name: record_commands
+-- JSON array of CommandOutcome
+insert into daicho.daicho_commands (command_id, name, state, key, fingerprint, stream, version, position, reason, actor,
+  tenant, correlation_id, cause, handler, received_at, finished_at, payload)
+select command_id, name, state, key, fingerprint, stream, version, position, reason, actor, tenant, correlation_id,
+  cause, handler, received_at, finished_at, decode(payload, 'base64')
+from json_to_recordset(%s) as o (
+  command_id text, name text, state text, key text, fingerprint text, stream text, version integer, position bigint,
+  reason text, actor text, tenant text, correlation_id text, cause text, handler text, received_at text,
+  finished_at text, payload text)
+order by command_id collate "C"
+on conflict (command_id) do update set name = excluded.name, state = excluded.state, key = excluded.key,
+  fingerprint = excluded.fingerprint, stream = excluded.stream, version = excluded.version,
+  position = excluded.position, reason = excluded.reason, actor = excluded.actor, tenant = excluded.tenant,
+  correlation_id = excluded.correlation_id, cause = excluded.cause, handler = excluded.handler,
+  received_at = excluded.received_at, finished_at = excluded.finished_at, payload = excluded.payload
+
+-- name: keep_first_command
+-- as CommandOutcome. The update changes nothing: it waits for whoever came first, and returns what that one wrote.
+insert into daicho.daicho_commands as old (command_id, name, state, key, fingerprint, stream, version, position, reason,
+  actor, tenant, correlation_id, cause, handler, received_at, finished_at, payload)
+values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+on conflict (command_id) do update set command_id = old.command_id
+returning command_id, name, state, key, fingerprint, stream, version, position, reason, actor, tenant, correlation_id,
+  cause, handler, received_at, finished_at, payload
+
+-- name: command
+-- command_id
+select command_id, name, state, key, fingerprint, stream, version, position, reason, actor, tenant, correlation_id,
+cause, handler, received_at, finished_at, payload from daicho.daicho_commands where command_id = %s
+
+-- name: pending_commands
+-- limit
+select command_id, name, state, key, fingerprint, stream, version, position, reason, actor, tenant, correlation_id,
+cause, handler, received_at, finished_at, payload from daicho.daicho_commands
+where state = 'pending' order by received_at, number limit %s
+
+-- name: commands
+-- state or null, limit
+select command_id, name, state, key, fingerprint, stream, version, position, reason, actor, tenant, correlation_id,
+cause, handler, received_at, finished_at, payload from daicho.daicho_commands
+where state = coalesce(%s, state) order by received_at desc, number desc limit %s
+
+-- name: commands_of_flow
+-- correlation_id, state or null, limit
+select command_id, name, state, key, fingerprint, stream, version, position, reason, actor, tenant, correlation_id,
+cause, handler, received_at, finished_at, payload from daicho.daicho_commands
+where correlation_id = %s and state = coalesce(%s, state) order by received_at, number limit %s
+
+-- name: note_table
+-- name, generation. Whoever opens the same table at the same time waits here.
+insert into daicho.daicho_tables (name, generation) values (%s, %s) on conflict do nothing
+
+-- name: live_generation
+-- name
+select generation from daicho.daicho_tables where name = %s and live
+
+-- name: generations
+-- name
+select generation from daicho.daicho_tables where name = %s order by generation
+
+-- name: make_live
+-- generation, name
+update daicho.daicho_tables set live = generation = %s where name = %s
+
+-- name: forget_table
+-- name, generation
+delete from daicho.daicho_tables where name = %s and generation = %s returning live
+
+-- name: columns
+-- table or view, as it is written in SQL. Comments tell what the type does not.
+select attname::text, concat_ws(' ', format_type(atttypid, atttypmod), col_description(attrelid, attnum))
+from pg_attribute where attrelid = to_regclass(%s) and attnum > 0 and not attisdropped order by attnum

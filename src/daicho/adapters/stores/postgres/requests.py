@@ -1,0 +1,245 @@
+"""Appends as the JSON that the SQL function `daicho.append` takes, and what can be said of them without asking it."""
+
+import base64
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from daicho.core.conditions import ABSENT, ANY, EXISTS, Criteria, Expected
+from daicho.core.errors import DuplicateEventId, InvalidMessage
+from daicho.ports.event_store import AppendRequest, CommandOutcome, NewEvent
+
+__all__ = ["Group", "independent"]
+
+_ANY, _EXISTS = -1, -2
+_MOST_KEYS = 1000
+_MOST_REQUESTS, _MOST_EVENTS = 512, 2000
+_EVERYTHING = "*"
+_UNTRANSLATABLE = re.compile(rb"\\u(0000|[dD][89a-fA-F])")
+"""Escapes that PostgreSQL does not take in JSON: an event that has one is kept as bytes."""
+
+
+class _Key(msgspec.Struct):
+    k: str
+    x: bool
+
+
+class _Write(msgspec.Struct):
+    r: int
+    s: str
+    x: int
+
+
+class _Alternative(msgspec.Struct):
+    t: tuple[str, ...] | None
+    g: tuple[str, ...] | None
+
+
+class _Condition(msgspec.Struct):
+    r: int
+    b: int
+    s: tuple[int, ...]
+    a: list[_Alternative]
+
+
+class _Event(msgspec.Struct, omit_defaults=True, gc=False):
+    r: int
+    w: int
+    v: int
+    s: str
+    t: str
+    k: int
+    i: str
+    o: str
+    c: str
+    u: str
+    m: msgspec.Raw
+    a: str | None = None
+    b: str | None = None
+    g: list[str] | None = None
+    d: msgspec.Raw = msgspec.Raw(b"")
+    p: str | None = None
+
+
+_encode = msgspec.json.Encoder().encode
+_is_json = msgspec.json.Decoder(msgspec.Raw).decode
+
+
+def _check(request: AppendRequest) -> None:
+    """Raises what is wrong with a request in itself."""
+    writes = request.writes
+    if len(writes) > 1 and len({write.stream for write in writes}) < len(writes):
+        raise InvalidMessage(
+            "one append names a stream twice", do="put all events of a stream into one write", path="writes"
+        )
+    ids = [event.event_id for write in writes for event in write.events]
+    if len(ids) > 1 and len(set(ids)) < len(ids):
+        raise DuplicateEventId(
+            "an event id of this append is in use already",
+            why="it names one id twice",
+            do="append the same events in the same order again, or use fresh ids",
+            positions=(),
+        )
+
+
+def independent(requests: Sequence[AppendRequest]) -> int:
+    """How many of the requests, from the first, can be decided side by side: none sees anything of another."""
+    if len(requests) == 1:
+        return 1
+    streams: set[str] = set()
+    ids: set[str] = set()
+    commands: set[str] = set()
+    events: list[tuple[str, frozenset[str]]] = []
+    inline = requests[0].inline is not None
+    for count, request in enumerate(requests):
+        condition, outcome = request.condition, request.outcome
+        if (
+            count == _MOST_REQUESTS
+            or (count and len(events) > _MOST_EVENTS)
+            or (request.inline is not None) is not inline
+            or any(write.stream in streams for write in request.writes)
+            or (outcome is not None and outcome.command_id in commands)
+            or (condition is not None and any(condition.criteria.matches(type_, tags) for type_, tags in events))
+        ):
+            return count
+        if outcome is not None:
+            commands.add(outcome.command_id)
+        for write in request.writes:
+            streams.add(write.stream)
+            for event in write.events:
+                if event.event_id in ids:
+                    return count
+                ids.add(event.event_id)
+                events.append((event.type, frozenset(event.tags)))
+    return len(requests)
+
+
+class Group:
+    """Independent requests as the parameters of `daicho.append`.
+
+    Raises InvalidMessage or DuplicateEventId if there is something wrong with one of them in itself.
+    """
+
+    def __init__(self, requests: Sequence[AppendRequest], now: str) -> None:
+        self.requests = requests
+        writes: list[_Write] = []
+        conditions: list[_Condition] = []
+        events: list[_Event] = []
+        outcomes: list[dict[str, Any]] = []
+        shared: set[str] = set()
+        alone: set[str] = set()
+        self.first_writes: list[int] = []
+        """For each request, how many writes come before its own."""
+        self.first_events: list[int] = []
+        for r, request in enumerate(requests, 1):
+            _check(request)
+            self.first_writes.append(len(writes))
+            self.first_events.append(len(events))
+            for write in request.writes:
+                writes.append(_Write(r, write.stream, _number(write.expected)))
+                for v, event in enumerate(write.events, 1):
+                    events.append(_event(r, len(writes), v, write.stream, event))
+                    shared.add(f"type {event.type}")
+                    if event.tags:
+                        shared.update([f"tag {tag}" for tag in event.tags])
+            condition = request.condition
+            if condition is not None:
+                conditions.append(_Condition(r, condition.after, condition.seen, _alternatives(condition.criteria)))
+                alone.update(_keys(condition.criteria))
+            if request.outcome is not None:
+                outcomes.append(_outcome(r, request, request.outcome, self.first_writes[-1] + 1, len(events)))
+        if events:
+            shared.add(_EVERYTHING)
+        if len(shared) + len(alone) > _MOST_KEYS:  # rather one lock that keeps everybody out than a full lock table
+            shared, alone = set(), {_EVERYTHING}
+        keys = [*(_Key(key, True) for key in alone), *(_Key(key, False) for key in shared - alone)]
+        self.parameters: tuple[str | None, ...] = (
+            now,
+            _text(keys),
+            _text(writes),
+            _text(conditions) if conditions else None,
+            _text(events) if events else None,
+            _text(outcomes) if outcomes else None,
+        )
+
+
+def _text(value: Any) -> str:
+    try:
+        return _encode(value).decode()
+    except (UnicodeError, msgspec.MsgspecError) as error:
+        raise InvalidMessage(
+            f"an event holds text that is not Unicode: {error}",
+            why="lone surrogates and bytes that are not UTF-8 cannot be stored as text",
+            do="check the stream, actor, tags and metadata",
+        ) from error
+
+
+def _number(expected: Expected) -> int:
+    if expected is ANY:
+        return _ANY
+    if expected is EXISTS:
+        return _EXISTS
+    if expected is ABSENT:
+        return 0
+    assert isinstance(expected, int)
+    return min(expected, 2**31 - 1)
+
+
+def _event(r: int, w: int, v: int, stream: str, event: NewEvent) -> _Event:
+    made = _Event(
+        r, w, v, stream, event.type, event.schema_version, event.event_id, event.occurred_at, event.correlation_id,
+        event.causation_id, _raw(event.metadata, "metadata"), event.actor, event.tenant,
+    )  # fmt: skip
+    if event.tags:
+        made.g = list(dict.fromkeys(event.tags))
+    if event.data[:1] in b"{[" and not (b"\\u" in event.data and _UNTRANSLATABLE.search(event.data)):
+        made.d = _raw(event.data, "data")
+    else:
+        made.p = base64.b64encode(event.data).decode()
+    return made
+
+
+def _raw(data: bytes, what: str) -> msgspec.Raw:
+    """The bytes as they are, if they are one whole JSON value: anything else would spill into its surroundings."""
+    try:
+        _is_json(data)
+    except msgspec.MsgspecError as error:
+        raise InvalidMessage(
+            f"the {what} of an event is not JSON: {error}", do="encode it with the App's codec", path=what
+        ) from error
+    return msgspec.Raw(data)
+
+
+def _alternatives(criteria: Criteria) -> list[_Alternative]:
+    return [_Alternative(item.types or None, item.tags or None) for item in criteria.items] or [
+        _Alternative(None, None)
+    ]
+
+
+def _keys(criteria: Criteria) -> set[str]:
+    """What to lock so that no event that meets the criteria can be on its way: every event locks all of its tags, its
+    type, and everything; one tag of an alternative is enough, or else each of its types."""
+    keys: set[str] = set()
+    for item in criteria.items:
+        if item.tags:
+            keys.add(f"tag {item.tags[0]}")
+        elif item.types:
+            keys.update(f"type {type_}" for type_ in item.types)
+        else:
+            keys.add(_EVERYTHING)
+    return keys or {_EVERYTHING}
+
+
+def _outcome(
+    r: int, request: AppendRequest, outcome: CommandOutcome, first_write: int, last_event: int
+) -> dict[str, Any]:
+    said: dict[str, Any] = msgspec.structs.asdict(outcome)
+    payload: bytes | None = outcome.payload
+    said["payload"] = None if payload is None else base64.b64encode(payload).decode()
+    said["r"] = r
+    if request.writes:
+        write = request.writes[0]
+        said["stream"], said["w"], said["n"], said["e"] = write.stream, first_write, len(write.events), last_event
+    return said
