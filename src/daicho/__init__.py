@@ -16,6 +16,7 @@ from daicho.core.errors import (
     EventTooLarge,
     FlowError,
     ForeignStore,
+    Full,
     HistoryError,
     InvalidMessage,
     KeyReused,
@@ -44,6 +45,7 @@ from daicho.core.errors import (
     StoreFailed,
     StoreFull,
     StoreReadOnly,
+    Taken,
     TooManyHops,
     TwoHandlers,
     UnknownEventType,
@@ -69,6 +71,7 @@ from daicho.core.messages import (
     replace,
 )
 from daicho.core.projection import Crud, Projection, projection
+from daicho.core.rules import Rule, capacity, sequence, unique
 from daicho.core.streams import Position
 from daicho.core.upcasting import Upcaster, upcast
 from daicho.ports.command_sender import Envelope
@@ -108,6 +111,7 @@ __all__ = [
     "ExpectedVersion",
     "FlowError",
     "ForeignStore",
+    "Full",
     "Handler",
     "Handles",
     "HistoryError",
@@ -142,6 +146,7 @@ __all__ = [
     "Rejected",
     "Route",
     "Row",
+    "Rule",
     "StaleAnswer",
     "State",
     "StoreBusy",
@@ -152,6 +157,7 @@ __all__ = [
     "StoreFull",
     "StoreReadOnly",
     "SyncApp",
+    "Taken",
     "TooManyHops",
     "Trace",
     "TraceNode",
@@ -167,11 +173,14 @@ __all__ = [
     "Views",
     "WiringError",
     "apply",
+    "capacity",
     "event_handler",
     "handle",
     "projection",
     "query_handler",
     "replace",
+    "sequence",
+    "unique",
     "upcast",
 ]
 

@@ -91,7 +91,7 @@ def objections(path: Path, name: str, inside: bool) -> Iterator[str]:
         if here in MAY_USE and target not in MAY_USE[here]:
             yield f", which is not below {here}"
         own = family(dotted(path))
-        if here == "adapters" == target and "." in own and family(name) != own:
+        if here == "adapters" == target and "." in own and "." in family(name) and family(name) != own:
             yield ", another adapter"
     elif top not in sys.stdlib_module_names:
         traced = top == "opentelemetry" and str(path) == "write/middleware/tracing.py"

@@ -4,7 +4,6 @@ import asyncio
 import multiprocessing
 import os
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from daicho.adapters.owner import HERE
 from daicho.adapters.stores.sqlite import SqliteStorage
 from daicho.core.errors import UnsafeSqlite
 from daicho.ports.checkpoint_store import Advance
@@ -199,13 +199,13 @@ def test_another_process_wakes_a_waiter(tmp_path: Path) -> None:
 
 def test_a_killed_owner_is_succeeded_at_once(tmp_path: Path) -> None:
     path = tmp_path / "app.db"
-    child = hold(path, "", owner=f"{socket.gethostname()}:{os.getpid()}:0:aa")
+    child = hold(path, "", owner=f"{HERE}:{os.getpid()}:0:aa")
 
     async def scenario() -> None:
         store = SqliteStorage(f"sqlite:///{path}", now=now)
         await store.open()
-        assert await store.claim("projection:x", f"{socket.gethostname()}:{os.getpid()}:0:bb") is None
-        dead = f"{socket.gethostname()}:{child.pid}:0:cc"
+        assert await store.claim("projection:x", f"{HERE}:{os.getpid()}:0:bb") is None
+        dead = f"{HERE}:{child.pid}:0:cc"
         await store.rewind("projection:x", 0)
         assert await store.claim("projection:x", dead) is not None
         child.kill()

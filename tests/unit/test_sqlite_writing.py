@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import os
-import socket
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from daicho.adapters.owner import HERE
 from daicho.adapters.stores.sqlite import SqliteStorage
 from daicho.adapters.stores.sqlite.base import Opened
 from daicho.adapters.stores.sqlite.reading import _query
@@ -290,7 +290,7 @@ def test_the_log_file_is_folded_back_while_running(tmp_path: Path, options: str)
 
 
 def test_a_lease_of_a_dead_process_is_taken_over_at_once(tmp_path: Path) -> None:
-    host = socket.gethostname()
+    host = HERE
     start = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
     living, other_start, dead = (
         f"{host}:{os.getpid()}:{start}:aa",

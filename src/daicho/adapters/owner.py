@@ -1,31 +1,43 @@
 """Who this process is, and whether the owner of a lease still lives, as far as this machine can tell."""
 
+import hashlib
 import os
 import socket
 from pathlib import Path
 
-__all__ = ["is_gone", "owner_name"]
+__all__ = ["HERE", "is_gone", "owner_name"]
 
-_HOST = socket.gethostname()
+
+def _here() -> str:
+    """Where process numbers mean the same as here: containers may share a host's name, and each has its own numbers."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
+        numbers = os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return socket.gethostname()
+    return f"{socket.gethostname()}~{hashlib.blake2b(f'{boot}{numbers}'.encode(), digest_size=4).hexdigest()}"
+
+
+HERE = _here()
 
 
 def owner_name() -> str:
-    """`host:pid:start time:random`. The start time (Linux: clock ticks since boot) tells a re-used pid apart."""
+    """`here:pid:start time:random`. The start time (Linux: clock ticks since boot) tells a re-used pid apart."""
     try:
         stat = Path("/proc/self/stat").read_text(encoding="ascii", errors="replace")
         started = stat.rpartition(")")[2].split()[19]
     except (OSError, IndexError):
         started = "0"
-    return f"{_HOST}:{os.getpid()}:{started}:{os.urandom(4).hex()}"
+    return f"{HERE}:{os.getpid()}:{started}:{os.urandom(4).hex()}"
 
 
 def is_gone(owner: str) -> bool:
-    """True only if `host:pid:starttime:random` names a process of this host that is certainly no more.
+    """True only if `here:pid:start time:random` names a process of this machine that is certainly no more.
 
     The start time (field 22 of /proc/PID/stat, in clock ticks) tells a process from a later one with the same number.
     """
     parts = owner.rsplit(":", 3)
-    if len(parts) != 4 or parts[0] != _HOST or not parts[1].isdecimal():
+    if len(parts) != 4 or parts[0] != HERE or not parts[1].isdecimal():
         return False
     pid, started = int(parts[1]), parts[2]
     try:

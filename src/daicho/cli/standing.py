@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from daicho.adapters.stores.sqlite.owners import is_gone
+from daicho.adapters.owner import is_gone
 from daicho.cli.opening import Look
 from daicho.ports.checkpoint_store import Checkpoint
 from daicho.ports.event_store import Selection

@@ -1,12 +1,13 @@
 """The class form of a decider: the state is `self`, `yield` records an event and applies it at once."""
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, TypeVar
 
 from daicho.core.decider import only
 from daicho.core.errors import MissingApply, WiringError
 from daicho.core.messages import Command, Event, Message
+from daicho.core.rules import Rule
 from daicho.core.signatures import accepted, describe, produced, refuse_async
 from daicho.core.streams import check_category
 
@@ -34,17 +35,28 @@ class Aggregate:
 
     The return annotation of a `@handle` method declares which events it may record; each must have an `@apply`.
     `key` is the field of every command that tells whose history it is. `@handle` reads `self`, only `@apply` writes it.
+    `rules` hold among all streams of the category: `rules=[unique("email", release_on=AccountClosed)]`.
     """
 
     category: ClassVar[str]
     key: ClassVar[str]
+    __daicho_rules__: ClassVar[Sequence[Rule]]
 
-    def __init_subclass__(cls, *, category: str | None = None, key: str | None = None, **kwargs: Any) -> None:
+    def __init_subclass__(
+        cls,
+        *,
+        category: str | None = None,
+        key: str | None = None,
+        rules: Sequence[Rule] | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init_subclass__(**kwargs)
         if category is not None:
             cls.category = check_category(category)
         if key is not None:
             cls.key = key
+        if rules is not None:
+            cls.__daicho_rules__ = rules
 
 
 class Methods:

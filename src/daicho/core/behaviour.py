@@ -1,6 +1,6 @@
 """Deciders and aggregates as the engine sees them: one shape, compiled once."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias, cast
 
 from daicho.core.aggregate import Aggregate, Methods
@@ -9,6 +9,7 @@ from daicho.core.decider import Decider
 from daicho.core.errors import CannotApply, InvalidMessage, WiringError
 from daicho.core.fingerprint import fingerprint
 from daicho.core.messages import Command, Event
+from daicho.core.rules import Rule, Rules
 from daicho.core.signatures import describe, further_parameters, returned
 from daicho.core.streams import stream_name
 
@@ -16,6 +17,7 @@ __all__ = ["Behaviour", "Handles", "behaviour_of"]
 
 Handles: TypeAlias = Decider[Any, Any, Any] | type[Aggregate]
 """Whatever handles commands: a decider, or an aggregate class."""
+Stamp: TypeAlias = Callable[[Event], Event]
 
 
 class Behaviour:
@@ -41,6 +43,8 @@ class Behaviour:
         self.asks = {command: further_parameters(f, 2) for command, f in deciding.items()}
         self.boundary: Callable[[Any], Criteria] | None = None
         self.state_hint = state_hint
+        self.rules: Rules | None = None
+        """What must hold among all streams of the category; None if nothing must."""
 
     def identify(self, command: Command) -> str:
         raise NotImplementedError
@@ -51,10 +55,24 @@ class Behaviour:
     def evolve(self, state: Any, event: Event) -> Any:
         raise NotImplementedError
 
-    def decide(self, state: Any, command: Command, extras: tuple[Any, ...], events: list[Event]) -> Any:
+    def decide(
+        self, state: Any, command: Command, extras: tuple[Any, ...], events: list[Event], stamp: Stamp | None = None
+    ) -> Any:
         """Adds the events that `command` leads to and returns the state after them. Raises what the user's code
-        raises; if `events` is not empty then, an `in_place` state is spoilt."""
+        raises; if `events` is not empty then, an `in_place` state is spoilt. `stamp` is applied to each event before
+        anything sees it."""
         raise NotImplementedError
+
+    def _ruled(self, rules: Sequence[Rule]) -> Rules | None:
+        if not rules:
+            return None
+        if self.boundary is not None:
+            raise WiringError(
+                f"{self.name} has both a boundary and rules",
+                why="a rule needs to know what the stream holds, and a boundary does not look at the stream",
+                do="let the boundary decide the rule as well, or leave one of them out",
+            )
+        return Rules(rules, name=self.name, category=self.category, events=self.events, effects=self.effects)
 
     def stream_of(self, command: Command) -> str:
         return stream_name(self.category, self._identity(command))
@@ -101,6 +119,7 @@ class _Functions(Behaviour):
         self._initial, self._decide, self._evolve = part.initial, part.decide, part.evolve
         self._identify = part.identify
         self.boundary = part.boundary
+        self.rules = self._ruled(part.rules)
 
     def identify(self, command: Command) -> str:
         return self._identify(command)
@@ -111,8 +130,11 @@ class _Functions(Behaviour):
     def evolve(self, state: Any, event: Event) -> Any:
         return self._evolve(state, event)
 
-    def decide(self, state: Any, command: Command, extras: tuple[Any, ...], events: list[Event]) -> Any:
-        events.extend(self._decide(command, state, *extras))
+    def decide(
+        self, state: Any, command: Command, extras: tuple[Any, ...], events: list[Event], stamp: Stamp | None = None
+    ) -> Any:
+        found = self._decide(command, state, *extras)
+        events.extend(found if stamp is None else map(stamp, found))
         for event in events:
             state = self._evolve(state, event)
         return state
@@ -134,6 +156,7 @@ class _Methods(Behaviour):
         )
         self._class, self._handlers, self._appliers = part, methods.handlers, methods.appliers
         self._key = part.key
+        self.rules = self._ruled(getattr(part, "__daicho_rules__", ()))
 
     def identify(self, command: Command) -> str:
         return cast("str", getattr(command, self._key))
@@ -145,10 +168,12 @@ class _Methods(Behaviour):
         self._appliers[type(event)](state, event)
         return state
 
-    def decide(self, state: Any, command: Command, extras: tuple[Any, ...], events: list[Event]) -> Any:
+    def decide(
+        self, state: Any, command: Command, extras: tuple[Any, ...], events: list[Event], stamp: Stamp | None = None
+    ) -> Any:
         handler, appliers = self._handlers[type(command)], self._appliers
-        event: Event
-        for event in handler(state, command, *extras):
+        found: Iterable[Event] = handler(state, command, *extras)
+        for event in found if stamp is None else map(stamp, found):
             applier = appliers.get(type(event))
             if applier is None:
                 raise WiringError(

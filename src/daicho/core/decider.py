@@ -8,13 +8,14 @@
 Source: Chassaing, "Functional event sourcing decider" (2021). Everything else in Daicho serves these four.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Concatenate, Generic, TypeVar, cast
 
 from daicho.core.conditions import Criteria
 from daicho.core.errors import WiringError
 from daicho.core.messages import Command, Event
+from daicho.core.rules import Rule
 from daicho.core.signatures import accepted, describe, produced, refuse_async
 from daicho.core.streams import check_category
 
@@ -32,6 +33,7 @@ class Decider(Generic[C, S, E]):
     `decide` may take further parameters: a `Context`, or collaborators given to `App(provide=...)`.
     `boundary`, if given, widens or narrows what the decision depends on from one stream to any events that meet the
     criteria (a dynamic consistency boundary): the state is folded from those, and the append fails if a new one came.
+    `rules` hold among all streams of the category: `unique`, `sequence`, `capacity`.
     States are values: `evolve` returns the new one and leaves the old alone.
     """
 
@@ -41,6 +43,7 @@ class Decider(Generic[C, S, E]):
     evolve: Callable[[S, E], S]
     identify: Callable[[C], str]
     boundary: Callable[[C], Criteria] | None = None
+    rules: Sequence[Rule] = ()
 
     def __init__(
         self,
@@ -51,6 +54,7 @@ class Decider(Generic[C, S, E]):
         evolve: Callable[[S, E], S],
         identify: Callable[[C], str],
         boundary: Callable[[C], Criteria] | None = None,
+        rules: Sequence[Rule] = (),
     ) -> None:
         for name, value in (
             ("category", check_category(category)),
@@ -59,6 +63,7 @@ class Decider(Generic[C, S, E]):
             ("evolve", evolve),
             ("identify", identify),
             ("boundary", boundary),
+            ("rules", rules),
         ):
             object.__setattr__(self, name, value)
 

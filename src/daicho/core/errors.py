@@ -2,6 +2,8 @@
 
     DaichoError
     ├── Rejected                    the business said no
+    │   ├── Taken                   `unique`: another stream holds the value
+    │   └── Full                    `capacity`: as many streams as may hold the value do
     ├── MessageError
     │   ├── InvalidMessage          a field is missing, unknown, of the wrong type or out of its bounds
     │   ├── UnknownMessage          no part of this application handles it
@@ -19,6 +21,8 @@
     │   ├── DuplicateEventId        an event id was used before, for another event
     │   ├── StoreClosed  StoreBusy  StoreFull  StoreReadOnly  StoreCorrupt  ForeignStore  UnsafeSqlite
     │   ├── StoreFailed             the database refused for another reason
+    │   ├── StoreUnavailable        the database server cannot be reached
+    │   ├── StoreOutdated           the database has to be migrated first
     │   └── OutcomeUnknown          the answer was lost: retry with the same ids
     ├── HistoryError
     │   ├── UnknownEventType        a stored event's type or version is not registered
@@ -41,6 +45,7 @@
 Each carries `what` happened, `why`, what to `do`, and its data as `data`. Codes are stable: `daicho explain D120`.
 """
 
+from datetime import datetime
 from typing import Any, ClassVar
 
 __all__ = [
@@ -54,6 +59,7 @@ __all__ = [
     "EventTooLarge",
     "FlowError",
     "ForeignStore",
+    "Full",
     "HistoryError",
     "InvalidMessage",
     "KeyReused",
@@ -81,7 +87,10 @@ __all__ = [
     "StoreError",
     "StoreFailed",
     "StoreFull",
+    "StoreOutdated",
     "StoreReadOnly",
+    "StoreUnavailable",
+    "Taken",
     "TooManyHops",
     "TwoHandlers",
     "UnknownEventType",
@@ -112,6 +121,38 @@ class Rejected(DaichoError):
     """
 
     code = "D100"
+
+
+class Taken(Rejected):
+    """A rule `unique(field)` refused a command: the stream `by` holds `value`, since `since`.
+
+    With `until`, it gave the value up at `since` and may have it back until then; nobody else may.
+    """
+
+    code = "D101"
+
+    def __init__(self, *, field: str, value: Any, by: str, since: datetime, until: datetime | None = None) -> None:
+        what = f"{field} {value!r} is taken by {by}"
+        if until is not None:
+            what = f"{field} {value!r} is kept for {by} until {until.isoformat(timespec='seconds')}"
+        super().__init__(what, field=field, value=value, by=by, since=since, until=until)
+        self.field, self.value, self.by, self.since, self.until = field, value, by, since, until
+
+
+class Full(Rejected):
+    """A rule `capacity(field, limit=...)` refused a command: `taken` streams hold `value`, and `limit` may."""
+
+    code = "D102"
+
+    def __init__(self, *, field: str, value: Any, limit: int, taken: int) -> None:
+        super().__init__(
+            f"{field} {value!r} is full: {taken} of {limit} are taken",
+            field=field,
+            value=value,
+            limit=limit,
+            taken=taken,
+        )
+        self.field, self.value, self.limit, self.taken = field, value, limit, taken
 
 
 class MessageError(DaichoError):
@@ -295,6 +336,18 @@ class OutcomeUnknown(StoreError):
     """The connection broke after the commit was sent. Retry with the same ids: it cannot double."""
 
     code = "D211"
+
+
+class StoreUnavailable(StoreError):
+    """The database server cannot be reached, refuses connections, or is shutting down."""
+
+    code = "D212"
+
+
+class StoreOutdated(StoreError):
+    """The database lacks tables that this Daicho needs, and creating them was not allowed (`?migrate=never`)."""
+
+    code = "D213"
 
 
 class HistoryError(DaichoError):

@@ -61,11 +61,18 @@ def _lines(messages: Sequence[object]) -> str:
 
 
 class GivenHandler:
-    """A decider or aggregate with a past."""
+    """A decider or aggregate with a past.
+
+    Of its rules, `sequence` gives numbers: from its `start`, one further for each given event that has the field.
+    `unique` and `capacity` are about other streams, which there are none of here: they are not checked. Test them with
+    an App on `memory:`.
+    """
 
     def __init__(self, part: Handles, past: Sequence[Event], provide: Sequence[Any], now: datetime) -> None:
         self._behaviour, self._provide, self._now = behaviour_of(part), provide, now
         self._state = self._behaviour.fold(self._behaviour.fresh(), past, "the given past")
+        rules = self._behaviour.rules
+        self._numbering = None if rules is None else rules.numbering_after(past)
 
     @property
     def state(self) -> Any:
@@ -81,7 +88,8 @@ class GivenHandler:
         behaviour.stream_of(command)
         events: list[Event] = []
         try:
-            self._state = behaviour.decide(self._state, command, supply(_context(self._now)) if supply else (), events)
+            extras = supply(_context(self._now)) if supply else ()
+            self._state = behaviour.decide(self._state, command, extras, events, self._numbering)
         except Rejected as error:
             return Outcome([], error)
         allowed = behaviour.effects[type(command)]

@@ -1,21 +1,20 @@
 """Load, decide, append: what handling a command comes down to."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
-from typing import Any, TypeAlias, cast
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import chain
+from typing import Any, TypeAlias
 from weakref import WeakValueDictionary
 
 from daicho.core.behaviour import Behaviour
-from daicho.core.codec import encoder_for
 from daicho.core.collaborators import Supply
 from daicho.core.conditions import ANY, AppendCondition, Criteria, holds
-from daicho.core.errors import ConcurrencyError, Rejected, UnknownMessage, WiringError
-from daicho.core.ids import event_id
+from daicho.core.errors import ConcurrencyError, Rejected, UnknownMessage
 from daicho.core.messages import Command, Context, Event, Receipt
 from daicho.core.registry import Registry
+from daicho.core.rules import Rules
 from daicho.core.streams import Position
-from daicho.core.times import to_text
 from daicho.ports.clock import Clock
 from daicho.ports.command_log import CommandLog
 from daicho.ports.command_sender import Envelope
@@ -24,20 +23,21 @@ from daicho.ports.event_store import (
     AppendRequest,
     EventStore,
     InlineTransaction,
-    NewEvent,
     Selection,
     StoredEvent,
     StreamWrite,
 )
 from daicho.ports.probe import Probe
 from daicho.write.appending import Appender
+from daicho.write.encoding import Encoding
 from daicho.write.middleware.idempotency import outcome_of
 from daicho.write.repository import Held, Repository
+from daicho.write.rules import Look, Rulebook
 
 __all__ = ["Execution", "Inline"]
 
 Inline: TypeAlias = Callable[[InlineTransaction, Sequence[StoredEvent]], None]
-_encode_metadata = encoder_for("json")
+_TRIES = 16
 
 
 class Execution:
@@ -63,7 +63,9 @@ class Execution:
         self._behaviours, self._supplies = behaviours, supplies
         self._repository, self._appender, self._store, self._log = repository, appender, store, log
         self._registry, self._clock, self._probe, self._inline = registry, clock, probe, inline
-        self._turns: WeakValueDictionary[Criteria, asyncio.Lock] = WeakValueDictionary()
+        self._encoded = Encoding(registry, clock)
+        self._rulebook = Rulebook(store, registry)
+        self._turns: WeakValueDictionary[Criteria | str, asyncio.Lock] = WeakValueDictionary()
 
     async def __call__(self, envelope: Envelope) -> Receipt:
         behaviour = self._behaviours.get(type(envelope.command))
@@ -72,8 +74,12 @@ class Execution:
                 f"no part of this App handles {envelope.name}", do="give App the decider or aggregate that does"
             )
         if behaviour.boundary is not None:
-            async with self._turn(behaviour.boundary(envelope.command)) as criteria:
+            criteria = behaviour.boundary(envelope.command)
+            async with self._turn(criteria):
                 return await self._within_boundary(envelope, behaviour, criteria)
+        rules = behaviour.rules
+        if rules is not None and rules.concern(type(envelope.command)):
+            return await self._under_rules(envelope, behaviour, rules)
         return await self._in_stream(envelope, behaviour)
 
     # -- one stream -----------------------------------------------------------------------------------------------
@@ -114,16 +120,14 @@ class Execution:
             repository.evict(stream, held)
             held, fresh = None, True
         try:
-            writes = self._encoded(envelope, stream, behaviour, events, base)
+            write = StreamWrite(stream=stream, events=self._encoded(envelope, behaviour, events), expected=base)
             self._probe("append.before")
         except BaseException:
             repository.evict(stream, held)
             raise
         held.state, held.version = state, base + len(events)
         snapshot = repository.snapshot_if_due(stream, held)
-        request = AppendRequest(
-            writes=(writes,), outcome=outcome_of(envelope, "done", self._clock), inline=self._inline
-        )
+        request = AppendRequest(writes=(write,), outcome=outcome_of(envelope, "done", self._clock), inline=self._inline)
         try:
             held.pending = appending = self._appender.submit(request, after=held.pending)
             appended = await appending
@@ -175,35 +179,28 @@ class Execution:
 
     # -- a boundary of criteria -----------------------------------------------------------------------------------
 
-    @asynccontextmanager
-    async def _turn(self, criteria: Criteria) -> AsyncGenerator[Criteria]:
-        """One at a time for equal criteria: beside each other, all but one of them would have to decide again."""
-        turn = self._turns.get(criteria)
-        if turn is None:
-            turn = self._turns[criteria] = asyncio.Lock()
-        async with turn:
-            yield criteria
-
     async def _within_boundary(self, envelope: Envelope, behaviour: Behaviour, criteria: Criteria) -> Receipt:
         stream = behaviour.stream_of(envelope.command)
         head = await self._store.head()
-        state, after = behaviour.fresh(), 0
-        while page := await self._store.read(Selection(criteria=criteria, after=after, up_to=head), limit=1000):
+        state, after, seen = behaviour.fresh(), 0, list[int]()
+        while page := await self._store.read(Selection(criteria=criteria, after=after, beyond_head=True), limit=1000):
             state = behaviour.fold(
                 state, [self._registry.decode(e.type, e.schema_version, e.data, e.stream) for e in page], stream
             )
             after = page[-1].position
+            seen += [e.position for e in page if e.position > head]
         events: list[Event] = []
         behaviour.decide(state, envelope.command, self._extras(envelope), events)
         if not events:
             version = await self._store.stream_version(stream)
             return await self._without_events(envelope, stream, Held(behaviour, state, version, after, 0))
-        write = self._encoded(envelope, stream, behaviour, events, None)
+        expected = ANY if envelope.expected is None else envelope.expected
+        write = StreamWrite(stream=stream, events=self._encoded(envelope, behaviour, events), expected=expected)
         self._probe("append.before")
         appended = await self._appender.submit(
             AppendRequest(
                 writes=(write,),
-                condition=AppendCondition(criteria, after=head),
+                condition=AppendCondition(criteria, after=head, seen=tuple(seen)),
                 outcome=outcome_of(envelope, "done", self._clock),
                 inline=self._inline,
             )
@@ -211,7 +208,84 @@ class Execution:
         self._probe("append.after")
         return self._receipt(envelope, stream, appended, events)
 
+    # -- under set rules ------------------------------------------------------------------------------------------
+
+    async def _under_rules(self, envelope: Envelope, behaviour: Behaviour, rules: Rules) -> Receipt:
+        stream = behaviour.stream_of(envelope.command)
+        async with self._turn(stream, *rules.sequences_of(type(envelope.command))):
+            tries = 0
+            while True:
+                try:
+                    return await self._ruled(envelope, behaviour, rules, stream)
+                except ConcurrencyError as error:
+                    tries += 1
+                    if tries == _TRIES or not isinstance(error.expected, AppendCondition):
+                        raise
+                    # another process was faster, in other streams: here, the others wait for their turn
+
+    async def _ruled(self, envelope: Envelope, behaviour: Behaviour, rules: Rules, stream: str) -> Receipt:
+        """Like a command of one stream, but on a state of its own: between deciding and appending, others are asked."""
+        book = self._rulebook
+        look = Look(book, rules)
+        numbering = rules.numbering(await look.coming(rules.sequences_of(type(envelope.command))))
+        held = await self._repository.load(behaviour, stream)
+        base = held.version
+        if envelope.expected is not None and not holds(envelope.expected, base):
+            raise ConcurrencyError(
+                f"{stream} is at version {base}, not {envelope.expected}", expected=envelope.expected, actual=base
+            )
+        events: list[Event] = []
+        held.state = behaviour.decide(held.state, envelope.command, self._extras(envelope), events, numbering)
+        if not events:
+            return await self._without_events(envelope, stream, held)
+        holdings = await book.held_by(rules, stream, base)
+        changes = [rules.changes(holdings, event) for event in events]
+        numbers = [rules.number_tags(event) for event in events]
+        tags = [(*n, *(tag for change in c for tag in change.tags)) for n, c in zip(numbers, changes, strict=True)]
+        write = StreamWrite(stream=stream, events=self._encoded(envelope, behaviour, events, tags), expected=base)
+        taken = sorted({change.taken for c in changes for change in c if change.taken is not None})
+        async with self._turn(*taken):
+            await look.check(stream, chain.from_iterable(changes), envelope.occurred_at or self._clock.now())
+            self._probe("append.before")
+            appended = await self._appender.submit(
+                AppendRequest(
+                    writes=(write,),
+                    condition=look.condition([*chain.from_iterable(numbers), *taken]),
+                    outcome=outcome_of(envelope, "done", self._clock),
+                    inline=self._inline,
+                )
+            )
+        self._probe("append.after")
+        if (hot := self._repository.held(stream)) is not None:
+            self._repository.evict(stream, hot)  # it does not know of these events
+        if appended.duplicate:
+            events = await self._as_recorded(stream, appended)
+        else:
+            held.version, held.position = base + len(events), appended.positions[-1]
+            book.keep(stream, held.version, holdings)
+            if (snapshot := self._repository.snapshot_if_due(stream, held)) is not None:
+                await self._repository.save(snapshot)
+        return self._receipt(envelope, stream, appended, events)
+
+    async def _as_recorded(self, stream: str, appended: Appended) -> list[Event]:
+        """The events as they were recorded the first time: with the numbers they got then."""
+        last, count = appended.versions[0], len(appended.positions)
+        places = Selection(stream=stream, after_version=last - count, up_to_version=last, beyond_head=True)
+        page = await self._store.read(places, limit=count)
+        return [self._registry.decode(e.type, e.schema_version, e.data, e.stream) for e in page]
+
     # -- small parts ----------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def _turn(self, *keys: Criteria | str) -> AsyncGenerator[None]:
+        """One at a time for each key: beside each other, all but one of them would have to decide again.
+
+        Whoever takes several turns takes them in one order: its stream, sequences, values, and those sorted.
+        """
+        async with AsyncExitStack() as turns:
+            for key in keys:
+                await turns.enter_async_context(self._turns.setdefault(key, asyncio.Lock()))
+            yield
 
     def _extras(self, envelope: Envelope) -> tuple[Any, ...]:
         supply = self._supplies.get(type(envelope.command))
@@ -228,52 +302,6 @@ class Execution:
             )
         )
 
-    def _encoded(
-        self, envelope: Envelope, stream: str, behaviour: Behaviour, events: Sequence[Event], base: int | None
-    ) -> StreamWrite:
-        allowed = behaviour.effects[type(envelope.command)]
-        encode = self._registry.encode
-        occurred_at = to_text(envelope.occurred_at or self._clock.now())
-        metadata = self._metadata_of(envelope)
-        new: list[NewEvent] = []
-        for n, event in enumerate(events):
-            cls = type(event)
-            if cls not in allowed:
-                raise WiringError(
-                    f"{behaviour.name} recorded {cls.__name__} for {envelope.name}, which its annotation does not name",
-                    why="what a command may lead to is declared, so that it can be checked and drawn",
-                    do=f"add {cls.__name__} to the return annotation",
-                )
-            new.append(
-                NewEvent(
-                    event_id=event_id(envelope.correlation_id, envelope.command_id, n),
-                    type=cls.__message_name__,
-                    schema_version=cls.__schema_version__,
-                    data=encode(event),
-                    occurred_at=occurred_at,
-                    correlation_id=envelope.correlation_id,
-                    causation_id=envelope.command_id,
-                    actor=envelope.actor,
-                    tenant=envelope.tenant,
-                    tags=tags_of(event) if cls.__tag_fields__ else (),
-                    metadata=metadata,
-                )
-            )
-        if base is None:
-            expected = ANY if envelope.expected is None else envelope.expected
-            return StreamWrite(stream=stream, events=tuple(new), expected=expected)
-        return StreamWrite(stream=stream, events=tuple(new), expected=base)
-
-    def _metadata_of(self, envelope: Envelope) -> bytes:
-        found: dict[str, str] = {**envelope.metadata, "command": envelope.name}
-        if envelope.cause is not None:
-            found["cause"] = envelope.cause
-            found["handler"] = envelope.handler or ""
-            found["hops"] = str(envelope.hops)
-        if envelope.occurred_at is not None:
-            found["occurred"] = "given"
-        return _encode_metadata(found)
-
     @staticmethod
     def _receipt(envelope: Envelope, stream: str, appended: Appended, events: Sequence[Event]) -> Receipt:
         return Receipt(
@@ -285,14 +313,3 @@ class Execution:
             correlation_id=envelope.correlation_id,
             duplicate=appended.duplicate,
         )
-
-
-def tags_of(event: Event) -> tuple[str, ...]:
-    """`field:value` for each tag field that has a value; a list gives one tag for each item."""
-    found: list[str] = []
-    for name in type(event).__tag_fields__:
-        value: Any = getattr(event, name)
-        many = isinstance(value, (list, tuple, set, frozenset))
-        items = cast("Iterable[Any]", value) if many else (value,)
-        found.extend(f"{name}:{item}" for item in items if item is not None)
-    return tuple(dict.fromkeys(found))

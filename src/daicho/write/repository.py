@@ -89,7 +89,7 @@ class Repository:
                 return shared
         loading = self._loading[stream] = asyncio.get_running_loop().create_future()
         try:
-            held = await self._load(behaviour, stream)
+            held = await self.load(behaviour, stream)
         except BaseException as error:
             if isinstance(error, asyncio.CancelledError):
                 loading.set_result(None)
@@ -114,7 +114,8 @@ class Repository:
 
     # -- restoring ------------------------------------------------------------------------------------------------
 
-    async def _load(self, behaviour: Behaviour, stream: str) -> Held:
+    async def load(self, behaviour: Behaviour, stream: str) -> Held:
+        """The state as it is stored, and nobody else's."""
         page = await self._events.read_narrow(Selection(stream=stream), limit=_FIRST_PAGE)
         state, version, position, snapshot_version = behaviour.fresh(), 0, 0, 0
         if len(page) == _FIRST_PAGE and (thawed := await self._thaw(behaviour, stream)) is not None:

@@ -54,6 +54,8 @@ class PostgresAppending(Part):
         answers: list[Answer] = []
         left = list(requests)
         with self._opened().at_work():
+            if any(request.outcome for request in left):
+                await self._settle_notes()
             while left:
                 count = independent(left)
                 group, left = left[:count], left[count:]
@@ -165,6 +167,9 @@ class PostgresAppending(Part):
     async def _some(self, wanted: Selection, more: int = 0) -> list[StoredEvent]:
         text, values = query(wanted, _NAMED_AT_MOST + more, None)
         return stored_events(await self._read(self._in_schema(text), values))
+
+    async def _settle_notes(self) -> None:
+        """What was noted of commands before may not be written over what is recorded now."""
 
     # -- with inline work -----------------------------------------------------------------------------------------
 

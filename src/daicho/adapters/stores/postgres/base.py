@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 
 from daicho.adapters.stores.postgres.aside import Aside
-from daicho.adapters.stores.postgres.failures import is_lost, translated
+from daicho.adapters.stores.postgres.failures import is_lost, is_outdated, translated
 from daicho.adapters.stores.postgres.head import Head
 from daicho.adapters.stores.postgres.lines import Connection, Line, Lines, Rows
 from daicho.adapters.stores.postgres.location import parse_url
@@ -99,7 +99,7 @@ class Part:
                 try:
                     return await line.rows(text, values)
                 except psycopg.Error as error:
-                    if not is_lost(error):
+                    if not is_lost(error) and not is_outdated(error):
                         raise translated(error, self._location.url) from error
                     await line.hang_up()  # the next try gets a new connection, or StoreUnavailable
 

@@ -34,7 +34,7 @@ select version(), current_setting('synchronous_commit'), current_setting('fsync'
 current_setting('max_connections'), current_setting('max_locks_per_transaction')
 
 -- name: size
-select daicho.safe_head(), (select last_value from daicho.positions), greatest(reltuples, 0)::bigint,
+select daicho.safe_head(), (select last_value from daicho.daicho_positions), greatest(reltuples, 0)::bigint,
 pg_size_pretty(pg_total_relation_size(oid)) from pg_class where oid = 'daicho.events'::regclass
 
 -- name: in_flight
@@ -42,7 +42,7 @@ pg_size_pretty(pg_total_relation_size(oid)) from pg_class where oid = 'daicho.ev
 select a.pid, a.application_name, extract(epoch from clock_timestamp() - a.xact_start)::float8, a.state, left(a.query, 80)
 from pg_locks l join pg_stat_activity a using (pid)
 where l.locktype = 'advisory' and l.objsubid = 2 and l.granted
-and l.classid::bigint = ('daicho.positions'::regclass::oid::bigint & 2147483647)
+and l.classid::bigint = ('daicho.daicho_positions'::regclass::oid::bigint & 2147483647)
 and l.database = (select oid from pg_database where datname = current_database())
 order by a.xact_start
 

@@ -15,11 +15,11 @@ from daicho.core.errors import (
     StoreUnavailable,
 )
 
-__all__ = ["is_lost", "translated"]
+__all__ = ["is_lost", "is_outdated", "translated"]
 
 _AWAY = (pg.AdminShutdown, pg.CrashShutdown, pg.CannotConnectNow, pg.IdleInTransactionSessionTimeout)
 _TAKEN = (pg.LockNotAvailable, pg.QueryCanceled, pg.DeadlockDetected, pg.SerializationFailure)
-_UNFIT = (pg.UntranslatableCharacter, pg.CharacterNotInRepertoire, pg.InvalidTextRepresentation, pg.DataException)
+_UNFIT = (psycopg.DataError, pg.ProgramLimitExceeded)
 
 
 def is_lost(error: BaseException) -> bool:
@@ -28,6 +28,11 @@ def is_lost(error: BaseException) -> bool:
         return True
     # without an SQLSTATE it was not the server that spoke
     return isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError)) and error.sqlstate is None
+
+
+def is_outdated(error: psycopg.Error) -> bool:
+    """Whether a prepared statement was made for a table that has been made anew since, with other columns."""
+    return isinstance(error, pg.FeatureNotSupported) and error.diag.source_function == "RevalidateCachedQuery"
 
 
 def translated(error: BaseException, url: str) -> StoreError | MessageError:

@@ -47,13 +47,15 @@ def migrations() -> tuple[Migration, ...]:
 
 async def applied(connection: Connection, location: Location) -> dict[int, tuple[str, str]]:
     """Version -> (when, sha256) of what the database has; empty for a new one. Raises ForeignStore."""
-    table = f"{location.schema}.daicho_migrations"
+    # not by to_regclass: after waiting for a lock that may remember that there is no such table
     cursor = await connection.execute(
-        "select to_regclass(%s) is not null, to_regclass(%s) is not null", (table, f"{location.schema}.events")
+        "select relname from pg_class join pg_namespace n on n.oid = relnamespace "
+        "where nspname = %s and relname in ('daicho_migrations', 'events')",
+        (location.schema,),
     )
-    [(ours, events)] = await cursor.fetchall()
-    if not ours:
-        if events:
+    tables = {name for (name,) in await cursor.fetchall()}
+    if "daicho_migrations" not in tables:
+        if "events" in tables:
             raise ForeignStore(
                 f"the schema {location.schema!r} of {location.url} belongs to another program",
                 why="it has a table `events`, but none that says which Daicho made it",
@@ -95,8 +97,8 @@ async def migrate(connection: Connection, location: Location, *, only_check: boo
             lock = f"daicho migrate {location.schema}"
             await connection.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", (lock,))
             missing = await _missing(connection, location)  # another process may have been faster
-            cursor = await connection.execute("select to_regnamespace(%s) is null", (location.schema,))
-            if await cursor.fetchone() == (True,):  # whoever may not create schemas may still be given one
+            cursor = await connection.execute("select 1 from pg_namespace where nspname = %s", (location.schema,))
+            if await cursor.fetchone() is None:  # whoever may not create schemas may still be given one
                 await connection.execute(f'create schema "{location.schema}"'.encode())
             await connection.execute(in_schema(_TABLE, location.schema).encode())
             for migration in missing:

@@ -49,6 +49,9 @@ class PostgresStorage(
         super().__init__(url, now=now)
         self._version = 0
 
+    async def _settle_notes(self) -> None:
+        await self._notes.settle()
+
     @property
     def url(self) -> str:
         return self._location.url

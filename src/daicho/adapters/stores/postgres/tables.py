@@ -14,7 +14,7 @@ from daicho.ports.view_store import TableSpec
 
 __all__ = ["Table", "table_for"]
 
-_RESERVED = re.compile(r"(events|event_tags|positions|(daicho|sqlite)_.*|.*__\d+)\Z", re.IGNORECASE | re.DOTALL)
+_RESERVED = re.compile(r"(events|event_tags|(daicho|sqlite)_.*|.*__\d+)\Z", re.IGNORECASE | re.DOTALL)
 _LONGEST = 63
 _KEYS = "(select json_array_elements_text(%s))"
 _GIVEN = "rows from (json_array_elements_text(%s), json_to_recordset(%s) as ({})) as given ({})"
@@ -33,7 +33,7 @@ def _check_name(name: str) -> None:
     if not name or not name.isprintable() or _RESERVED.match(name):
         raise WiringError(
             f"a projection cannot be called {name!r}",
-            why="events, event_tags, positions, daicho_..., sqlite_... and names ending in __1 are the store's own",
+            why="events, event_tags, daicho_..., sqlite_... and names ending in __1 are the store's own",
             do="give the projection another name",
             name=name,
         )

@@ -4,8 +4,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from daicho.adapters.owner import is_gone
 from daicho.adapters.stores.sqlite.base import Part
-from daicho.adapters.stores.sqlite.owners import is_gone
 from daicho.adapters.stores.sqlite.queries import statement
 from daicho.adapters.stores.sqlite.writer import Transaction
 from daicho.core.errors import LostLease

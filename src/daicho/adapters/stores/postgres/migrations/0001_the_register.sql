@@ -1,11 +1,11 @@
 -- Everything that the first version keeps. Times are ISO 8601 text in UTC (text order is time order), ids are text.
 
 -- Has "given" 0 from the beginning: last_value is then always a position that some writer may already have drawn.
-create sequence daicho.positions as bigint minvalue 0 start 0 cache 1;
-select setval('daicho.positions', 0, true);
+create sequence daicho.daicho_positions as bigint minvalue 0 start 0 cache 1;
+select setval('daicho.daicho_positions', 0, true);
 
 create table daicho.events (
-  position       bigint  primary key,                   -- epoch << 48 | number, from daicho.positions
+  position       bigint  primary key,                   -- epoch << 48 | number, from daicho.daicho_positions
   stream         text    collate "C" not null,
   version        integer not null check (version > 0),
   type           text    collate "C" not null,

@@ -11,9 +11,9 @@ begin
     raise exception 'daicho.append needs a transaction that is READ COMMITTED, this one is %',
       upper(current_setting('transaction_isolation')) using errcode = 'invalid_transaction_state';
   end if;
-  last := pg_sequence_last_value('daicho.positions');
+  last := pg_sequence_last_value('daicho.daicho_positions');
   perform pg_advisory_xact_lock_shared(
-    ('daicho.positions'::regclass::oid::bigint & 2147483647)::integer, ((last & 4294967295) - 2147483648)::integer);
+    ('daicho.daicho_positions'::regclass::oid::bigint & 2147483647)::integer, ((last & 4294967295) - 2147483648)::integer);
 end $$;
 
 -- The position up to which nothing new will ever appear. First what was drawn, then who is still writing: a position
@@ -25,12 +25,12 @@ declare
   last  bigint;
   first bigint;
 begin
-  last := pg_sequence_last_value('daicho.positions');
+  last := pg_sequence_last_value('daicho.daicho_positions');
   -- a lock holds 32 bits of a position, with the highest one turned around; what is in flight is never that far back
   select min(last - ((last - (objid::bigint # 2147483648)) & 4294967295)) into first
   from pg_locks
   where locktype = 'advisory' and objsubid = 2 and granted
-    and classid::bigint = ('daicho.positions'::regclass::oid::bigint & 2147483647)
+    and classid::bigint = ('daicho.daicho_positions'::regclass::oid::bigint & 2147483647)
     and database = (select oid from pg_database where datname = current_database())
     and (own or pid is distinct from pg_backend_pid());
   return coalesce(first, last);
@@ -93,7 +93,7 @@ begin
   for each in  -- in one order for everybody, so that nobody waits in a circle
     select key, bool_or(x) as alone
     from (
-      select hashtextextended(k, 'daicho.positions'::regclass::oid::bigint) as key, x
+      select hashtextextended(k, 'daicho.daicho_positions'::regclass::oid::bigint) as key, x
       from json_to_recordset(keys) as a (k text, x boolean)
     ) as hashed group by key order by key
   loop
@@ -131,7 +131,7 @@ begin
     -- Positions are drawn in the order of the events; rows go in sorted by stream, so that two writers who meet on
     -- two streams meet in the same order.
     with fresh as materialized (
-      select ordered.*, nextval('daicho.positions') as position
+      select ordered.*, nextval('daicho.daicho_positions') as position
       from (
         select * from rows from (json_to_recordset(events) as (
           r integer, w integer, v integer, s text, t text, k integer, i text, o text, a text, b text, c text, u text,
