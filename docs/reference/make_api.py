@@ -24,7 +24,8 @@ GROUPS: dict[str, tuple[str, list[str]]] = {
     "Write side": (
         "Decisions.",
         [
-            "Aggregate", "handle", "apply", "Decider", "State", "Handles", "ExpectedVersion", "ANY", "ABSENT", "EXISTS",
+            "Aggregate", "handle", "apply", "Decider", "State", "Handles", "unique", "sequence", "capacity", "Rule",
+            "ExpectedVersion", "ANY", "ABSENT", "EXISTS",
             "Criteria", "AppendCondition", "Envelope", "Handler", "Middleware", "CommandOutcome", "Upcaster", "upcast",
         ],
     ),
@@ -40,6 +41,7 @@ NOTES = {
     "ABSENT": "`ExpectedVersion.ABSENT`: the stream must not exist yet.",
     "EXISTS": "`ExpectedVersion.EXISTS`: the stream must have at least one event.",
     "Handles": "Whatever handles commands: a `Decider`, or an `Aggregate` class.",
+    "Rule": "What `rules=[...]` of an aggregate or decider holds.",
     "Handler": "`async (envelope) -> Receipt`: the rest of the chain, as middleware sees it.",
     "Middleware": "`async (envelope, proceed) -> Receipt`: wraps every command; calls `await proceed(envelope)`.",
     "replace": "`replace(row, field=value)`: a copy with some fields changed; typed `T -> T`.",

@@ -28,6 +28,7 @@ main = Root(
             "dlq": ("daicho.cli.dlq:dlq", "Parked events: look, retry, skip with a reason."),
         },
         "Keep and move": {
+            "migrate": ("daicho.cli.migrate:migrate", "Make or update the tables of a PostgreSQL store."),
             "backup": ("daicho.cli.backup:backup", "Copy the database while it is in use."),
             "export": ("daicho.cli.exporting:export", "Write events to a file, one JSON line each."),
             "import": ("daicho.cli.importing:import_events", "Append exported events; again changes nothing."),

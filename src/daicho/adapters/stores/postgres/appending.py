@@ -121,7 +121,7 @@ class PostgresAppending(Part):
         places_given: list[int] | None
         [(before, refused, places_given)] = rows
         positions = places_given or []
-        self._opened().head.touch(max((position for position in positions if position), default=0))
+        self._written_up_to(max((position for position in positions if position), default=0))
         places = await self._places([group.requests[r - 1] for r in refused]) if refused else Places([])
         answers: list[Answer] = []
         for r, request in enumerate(group.requests, 1):
@@ -167,6 +167,10 @@ class PostgresAppending(Part):
     async def _some(self, wanted: Selection, more: int = 0) -> list[StoredEvent]:
         text, values = query(wanted, _NAMED_AT_MOST + more, None)
         return stored_events(await self._read(self._in_schema(text), values))
+
+    def _written_up_to(self, position: int) -> None:
+        """Readers in this process need not wait to be told."""
+        self._opened().head.touch(position)
 
     async def _settle_notes(self) -> None:
         """What was noted of commands before may not be written over what is recorded now."""

@@ -3,19 +3,21 @@
 import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, TypeAlias
 
 import psycopg
 from psycopg import errors as pg
 
-from daicho.adapters.stores.postgres.inline import PostgresInline
+from daicho.adapters.stores.postgres.inline import Moved, PostgresInline
 from daicho.adapters.stores.postgres.lines import SETTINGS, raw_json
 from daicho.adapters.stores.postgres.location import Location
+from daicho.adapters.stores.postgres.queries import queries_for
 from daicho.adapters.stores.postgres.requests import Group
 from daicho.core.errors import DuplicateEventId, MessageError
 from daicho.ports.event_store import AppendRequest, StoredEvent
 
-__all__ = ["Aside", "Taken"]
+__all__ = ["Aside", "Taken", "is_unbroken", "stored_now"]
 
 SyncConnection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
 
@@ -27,8 +29,9 @@ class Taken(Exception):
 class Aside:
     """One connection and its thread. Not for two users at once."""
 
-    def __init__(self, location: Location, append: str, *, prepare: bool) -> None:
-        self._location, self._append, self._prepare = location, append, prepare
+    def __init__(self, location: Location, *, prepare: bool) -> None:
+        self._location, self._prepare = location, prepare
+        self._queries = queries_for(location.schema)
         self._connection: SyncConnection | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="daicho-postgres-inline")
 
@@ -66,21 +69,22 @@ class Aside:
     def _work(self, requests: Sequence[AppendRequest], now: str) -> list[Any]:
         connection = self._ready()
         with connection.transaction():
+            connection.execute(self._queries["inline_turn"].encode())
             return [self._one(connection, request, now) for request in requests]
 
     def _one(self, connection: SyncConnection, request: AppendRequest, now: str) -> Any:
         try:
             with connection.transaction():
                 parameters = Group([request], now).parameters
-                answer: Any = connection.execute(self._append.encode(), parameters, binary=True).fetchone()
-                _, refused, _ = answer
-                if not refused:
-                    assert request.inline is not None
-                    request.inline(
-                        PostgresInline(connection, now, self._location.schema), _stored(request, answer, now)
-                    )
+                append = self._queries["append"].encode()
+                answer: Any = connection.execute(append, parameters, binary=True).fetchone()
+                _, refused, positions = answer
+                if not refused and request.inline is not None and is_unbroken(positions):
+                    first, place = positions[0] if positions else 0, self._location
+                    inline = PostgresInline(partial(_ask, connection), now, place.schema, first=first, shown=place.url)
+                    request.inline(inline, stored_now(request, answer, now))
                 return answer
-        except pg.UniqueViolation as error:
+        except (pg.UniqueViolation, Moved) as error:
             return Taken(error)
         except (pg.DataError, pg.IntegrityError, MessageError, DuplicateEventId) as error:
             return error
@@ -90,7 +94,18 @@ class Aside:
             return error
 
 
-def _stored(request: AppendRequest, answer: Any, now: str) -> list[StoredEvent]:
+def _ask(connection: SyncConnection, text: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    cursor = connection.execute(text.encode(), values, binary=True)
+    return cursor.fetchall() if cursor.description else []
+
+
+def is_unbroken(positions: Sequence[int] | None) -> bool:
+    """Whether no position between these was drawn by somebody else: inline work must not step over another's event."""
+    return not positions or positions[-1] - positions[0] == len(positions) - 1
+
+
+def stored_now(request: AppendRequest, answer: Any, now: str) -> list[StoredEvent]:
+    """The events of a request as they are in the store since a moment."""
     before, _, positions = answer
     stored: list[StoredEvent] = []
     for n, write in enumerate(request.writes):

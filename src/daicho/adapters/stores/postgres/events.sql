@@ -4,6 +4,16 @@
 -- now, keys, writes, conditions, events, outcomes: see migrations/0002
 select versions, refused, places from daicho.append(%s, %s::json, %s::json, %s::json, %s::json, %s::json)
 
+-- name: inline_turn
+-- Appends with inline work go one after another, over all processes: each finds the views at the event before its own.
+select set_config('idle_in_transaction_session_timeout', '10s', true),
+pg_advisory_xact_lock(hashtextextended('inline', 'daicho.daicho_positions'::regclass::oid::bigint))
+
+-- name: nothing_between
+-- position, position: whether everything before the second is decided, and no event lies between the two.
+select daicho.safe_head(false) >= %s - 1
+and not exists (select 1 from daicho.events where position > %s and position < %s)
+
 -- name: places
 -- event ids
 select event_id, stream, version, position from daicho.events where event_id = any (%s)

@@ -59,7 +59,7 @@ def _durability(synchronous: str, fsync: str, full_pages: str) -> Finding:
 
 async def _in_flight(read: Read, text: str) -> Finding:
     rows = await read(text, ())
-    slow = [row for row in rows if row[2] > _LONG]
+    slow = [row for row in rows if row[2] is not None and row[2] > _LONG]
     if not slow:
         return Finding(what="writers", ok=True, detail=f"{len(rows)} in flight, none for longer than {_LONG:g} s")
     pid, application, seconds, state, query = slow[0]

@@ -14,7 +14,7 @@ import time
 
 import psycopg
 
-from daicho.adapters.stores.postgres.failures import translated
+from daicho.adapters.stores.postgres.failures import is_lost, translated
 from daicho.adapters.stores.postgres.lines import Connection, Line
 from daicho.core.errors import StoreClosed, StoreError
 
@@ -78,7 +78,7 @@ class Head:
     async def now(self) -> int:
         """The head, asked for anew; with what this process has committed in it, unless an unfinished transaction of
         somebody else keeps it back for longer than 5 s."""
-        self._check()
+        self._check_open()
         asked: asyncio.Future[None] = self._loop.create_future()
         self._asked.append(asked)
         self._touched.set()
@@ -91,10 +91,13 @@ class Head:
             return self.seen
 
     def _check(self) -> None:
-        if self._closed:
-            raise StoreClosed(f"{self._shown} was closed", do="stop what waits for it before closing the store")
+        self._check_open()
         if self._error is not None:
             raise self._error
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreClosed(f"{self._shown} was closed", do="stop what waits for it before closing the store")
 
     # -- the tracker ----------------------------------------------------------------------------------------------
 
@@ -110,6 +113,9 @@ class Head:
                 self._fail(error)
             except psycopg.Error as error:
                 await self._line.hang_up()
+                if is_lost(error):  # the next look connects anew, and says so if that takes too long
+                    self._asked = [*asked, *self._asked]
+                    continue
                 self._fail(translated(error, self._shown))
             self._answer(asked)
             on_its_way = self.seen < self.written

@@ -1,7 +1,7 @@
 """What an inline projection does inside an append's transaction. Synchronous, like the projection."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import psycopg
 
@@ -10,22 +10,40 @@ from daicho.adapters.stores.postgres.queries import queries_for
 from daicho.adapters.stores.postgres.tables import table_for
 from daicho.adapters.stores.postgres.together import Together
 
-__all__ = ["PostgresInline"]
+__all__ = ["Ask", "Moved", "PostgresInline"]
+
+Ask: TypeAlias = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
+"""Executes one statement in the middle of the append's transaction and returns its rows."""
+
+
+class Moved(Exception):
+    """Somebody put a checkpoint elsewhere in the meantime: the append is to be done again."""
 
 
 class PostgresInline:
-    """Fulfils `InlineTransaction`, on a connection in the middle of a transaction.
+    """Fulfils `InlineTransaction`, by statements in the middle of a transaction.
 
     What the database refuses is raised as Daicho's error; only a lost connection stays what the driver calls it.
     """
 
-    def __init__(self, connection: psycopg.Connection[tuple[Any, ...]], now: str, schema: str) -> None:
-        self._connection, self._now, self._schema = connection, now, schema
+    def __init__(self, ask: Ask, now: str, schema: str, *, first: int, shown: str) -> None:
+        """`first`: position of the first event of the append. The transaction has taken its turn (`inline_turn`)."""
+        self._ask, self._now, self._schema, self._first, self._shown = ask, now, schema, first, shown
         self._queries = queries_for(schema)
+        self._stored: dict[str, int] = {}
 
     def checkpoint(self, processor: str) -> int | None:
+        """Where the processor stands: right before this append, too, if only holes lie in between."""
         rows = self._rows(self._queries["checkpoint"], (processor,))
-        return rows[0][1] if rows else None
+        if not rows:
+            return None
+        position: int = rows[0][1]
+        self._stored[processor] = position
+        before = self._first - 1
+        if position < before:
+            [(nothing,)] = self._rows(self._queries["nothing_between"], (self._first, position, self._first))
+            return before if nothing else position
+        return position
 
     def has_parked(self, processor: str) -> bool:
         return bool(self._rows(self._queries["has_parked"], (processor,)))
@@ -40,13 +58,15 @@ class PostgresInline:
         self._rows(together.text, together.values)
 
     def advance(self, processor: str, position: int) -> None:
-        self._rows(self._queries["advance_inline"], (position, self._now, processor))
+        old = self._stored.get(processor)
+        values = (position, self._now, processor, old)
+        if not self._rows(self._queries["advance_inline"], values) and old is not None:
+            raise Moved(f"the checkpoint of {processor} was moved while an append was at it")
 
     def _rows(self, text: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         try:
-            cursor = self._connection.execute(text.encode(), values, binary=True)
-            return cursor.fetchall() if cursor.description else []
+            return self._ask(text, values)
         except psycopg.Error as error:
             if is_lost(error):
                 raise
-            raise translated(error, self._connection.info.dbname) from error
+            raise translated(error, self._shown) from error

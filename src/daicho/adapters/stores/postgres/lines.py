@@ -29,7 +29,7 @@ set_config('lock_timeout', '10s', false),
 set_config('timezone', 'UTC', false),
 set_config('jit', 'off', false),
 set_config('client_min_messages', 'warning', false)"""
-_LONGEST_PAUSE = 0.5
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.02, 0.5
 _OID_BYTEA = 17
 
 log = logging.getLogger("daicho.postgres")
@@ -54,7 +54,7 @@ class Line:
         connection = self._connection
         if connection is not None and not connection.closed:
             return connection
-        deadline, pause = time.monotonic() + self._location.reconnect_within, 0.02
+        deadline, pause = time.monotonic() + self._location.reconnect_within, _SHORTEST_PAUSE
         while True:
             try:
                 async with asyncio.timeout(max(1.0, deadline - time.monotonic())):
@@ -70,7 +70,8 @@ class Line:
                 late = time.monotonic() + pause > deadline
                 if late or not (is_lost(error) or isinstance(translated(error, ""), StoreUnavailable)):
                     raise translated(error, self._location.url) from error
-                log.warning("%s: %s; trying again", self._location.url, str(error).strip())
+                level = logging.DEBUG if pause > _SHORTEST_PAUSE else logging.WARNING  # once is enough
+                log.log(level, "%s: %s; trying again", self._location.url, str(error).strip())
             await asyncio.sleep(random.uniform(0.5, 1) * pause)  # noqa: S311 - jitter
             pause = min(pause * 2, _LONGEST_PAUSE)
 
@@ -82,7 +83,11 @@ class Line:
         )
         raw_json(connection.adapters)
         if self._prepare:
-            await connection.execute(SETTINGS)
+            try:
+                await connection.execute(SETTINGS)
+            except BaseException:  # whoever waited may have been cancelled
+                await connection.close()
+                raise
         return connection
 
     async def rows(self, text: str, values: Sequence[Any] = ()) -> Rows:

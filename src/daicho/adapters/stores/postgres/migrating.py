@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from daicho.adapters.stores.postgres.base import Part
 from daicho.adapters.stores.postgres.lines import Connection, Line
 from daicho.adapters.stores.postgres.schema import applied, migrate, migrations
+from daicho.adapters.stores.postgres.server import checked_version
 from daicho.core.times import from_text, to_text
 from daicho.ports.storage import MigrationState
 
@@ -15,7 +16,7 @@ _HEAD = """\
 -- The tables and functions of a Daicho store in the schema {schema}.
 -- All or nothing, in one transaction. What is there already is left alone, so this may be run again.
 
-begin;
+begin isolation level read committed;
 
 do $daicho$ begin
   -- the lock and the table of schema.py: a Daicho that starts meanwhile waits for this, or this for it
@@ -55,6 +56,7 @@ class PostgresMigrating(Part):
 
     async def migrate(self) -> Sequence[MigrationState]:
         async with self._alone() as connection:
+            await checked_version(connection, self._location)
             done = {migration.version for migration in await migrate(connection, self._location)}
             return [state for state in await self._states(connection) if state.version in done]
 

@@ -48,8 +48,9 @@ set position = %s, updated_at = %s, lease_until = clock_timestamp() + interval '
 where processor = %s and token = %s and position = %s returning 1
 
 -- name: advance_inline
--- position, updated_at, processor
-update daicho.daicho_checkpoints set position = %s, updated_at = %s where processor = %s
+-- new position, updated_at, processor, old position or null
+update daicho.daicho_checkpoints set position = %s, updated_at = %s
+where processor = %s and position = coalesce(%s, position) returning 1
 
 -- name: rewind
 -- position, updated_at, processor

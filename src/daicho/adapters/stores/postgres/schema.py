@@ -82,7 +82,10 @@ async def migrate(connection: Connection, location: Location, *, only_check: boo
 
     Safe when several processes start at once. Raises ForeignStore, StoreOutdated (`only_check`), StoreFailed.
     """
-    missing = await _missing(connection, location)
+    try:
+        missing = await _missing(connection, location)
+    except psycopg.Error as error:
+        raise translated(error, location.url) from error
     if not missing:
         return []
     if only_check:
@@ -94,6 +97,8 @@ async def migrate(connection: Connection, location: Location, *, only_check: boo
         )
     try:
         async with connection.transaction():
+            # otherwise what is seen after waiting would be what was there before
+            await connection.execute("set transaction isolation level read committed")
             lock = f"daicho migrate {location.schema}"
             await connection.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", (lock,))
             missing = await _missing(connection, location)  # another process may have been faster

@@ -15,18 +15,16 @@ from daicho.adapters.stores.postgres.events import PostgresEvents
 from daicho.adapters.stores.postgres.examination import look_at
 from daicho.adapters.stores.postgres.head import Head
 from daicho.adapters.stores.postgres.letters import PostgresDeadLetters
-from daicho.adapters.stores.postgres.lines import Connection, Line, Lines
-from daicho.adapters.stores.postgres.location import Location
+from daicho.adapters.stores.postgres.lines import Line, Lines
 from daicho.adapters.stores.postgres.migrating import PostgresMigrating
 from daicho.adapters.stores.postgres.schema import migrate
+from daicho.adapters.stores.postgres.server import checked_version, is_pooled
 from daicho.adapters.stores.postgres.snapshots import PostgresSnapshots
 from daicho.adapters.stores.postgres.views import PostgresViews
-from daicho.core.errors import StoreFailed, StoreReadOnly
+from daicho.core.errors import StoreFailed
 from daicho.ports.storage import Finding
 
 __all__ = ["PostgresStorage"]
-
-_OLDEST = 13
 
 
 class PostgresStorage(
@@ -64,8 +62,8 @@ class PostgresStorage(
         try:
             connection = await first.ready()
             with self._told():
-                await self._check(connection)
-                pooled = await _is_pooled(connection, location)
+                self._version = await checked_version(connection, location)
+                pooled = await is_pooled(connection, location)
             await migrate(connection, location, only_check=location.migrate == "never")
         finally:
             await first.hang_up()
@@ -75,7 +73,7 @@ class PostgresStorage(
         await head.start()
         self._open = Opened(
             Line(location, prepare=prepare),
-            Aside(location, self._queries["append"], prepare=prepare),
+            Aside(location, prepare=prepare),
             Lines(location, prepare=prepare),
             head,
             pooled=pooled,
@@ -114,34 +112,3 @@ class PostgresStorage(
             "pooler": "unknown" if opened is None else "transaction" if opened.pooled else "none",
             "database": self._location.database,
         }
-
-    async def _check(self, connection: Connection) -> None:
-        self._version = connection.info.server_version
-        if self._version < _OLDEST * 10000:
-            raise StoreFailed(
-                f"{self.url} is PostgreSQL {self._version // 10000}",
-                do=f"use version {_OLDEST} or later",
-            )
-        cursor = await connection.execute("select pg_is_in_recovery(), current_setting('server_encoding')")
-        [(standby, encoding)] = await cursor.fetchall()
-        if standby:
-            raise StoreReadOnly(
-                f"{self.url} is a standby",
-                why="it can be read, but how far its log is complete only the primary knows",
-                do="name the primary, or several hosts and ?target_session_attrs=read-write",
-            )
-        if encoding != "UTF8":
-            raise StoreFailed(
-                f"the database of {self.url} is encoded in {encoding}",
-                why="texts of other languages could not be stored in it",
-                do="create one with ENCODING 'UTF8'",
-            )
-
-
-async def _is_pooled(connection: Connection, location: Location) -> bool:
-    """Whether a pooler sits in between: then the process that answers is not the one that was connected to."""
-    if location.pooler != "auto":
-        return location.pooler == "transaction"
-    cursor = await connection.execute("select pg_backend_pid()")
-    [(pid,)] = await cursor.fetchall()
-    return bool(pid != connection.info.backend_pid)
