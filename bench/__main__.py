@@ -1,231 +1,169 @@
-"""`python -m bench [--rounds N] [--quick]`: prints the table, and writes it to build/bench.json."""
+"""Prints a table for each store, and writes build/bench.json.
+
+python -m bench [--store sqlite|postgresql] [--rounds N] [--quick] [--only TEXT] [--without-rival]
+python -m bench profile [--store ...] [--only TEXT]      where Daicho's time goes
+python -m bench growth [--store ...] [--events N]        whether it stays as fast as it was when empty
+"""
 
 import argparse
 import asyncio
-import gc
-import json
+import importlib
 import platform
 import statistics
-import tempfile
-import time
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import apsw
+import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from bench import ours, raw
-from bench.model import Order
-from daicho import App
+from bench import growth, ours, profiling
+from bench.measure import Pace, Result, Sample, Store, Work, rounds
+from bench.workloads import WORKLOADS, Workload
 
-Work = Callable[[], float]
-"""Does it once and returns a rate per second."""
-
-
-def rate(n: int, work: Callable[[], object]) -> float:
-    gc.collect()
-    start = time.perf_counter()
-    work()
-    return n / (time.perf_counter() - start)
-
-
-class Bench:
-    def __init__(self, folder: Path, scale: float) -> None:
-        self.folder, self.scale, self._next = folder, scale, 0
-
-    def path(self) -> Path:
-        self._next += 1
-        return self.folder / f"{self._next}.db"
-
-    def size(self, n: int) -> int:
-        return max(100, int(n * self.scale))
-
-    # each returns (raw, ours)
-
-    def append_single(self) -> tuple[Work, Work]:
-        n = self.size(2000)
-        return (
-            lambda: raw.append_single(self.path(), n),
-            lambda: asyncio.run(ours.append_single(self.path(), n)),
-        )
-
-    def append_concurrent(self) -> tuple[Work, Work]:
-        n = self.size(4000)
-        m = n * 5
-        return (
-            lambda: raw.append_threads(self.path(), n, 64),
-            lambda: asyncio.run(ours.append_concurrent(self.path(), m, 64)),
-        )
-
-    def command_single(self, hot: int) -> tuple[Work, Work]:
-        n, streams = self.size(1500), 100
-
-        def by_hand() -> float:
-            path = self.path()
-            connection = raw.create(path)
-            raw.fill(connection, streams * 10, streams)
-            return rate(n, lambda: raw.cycle(path, connection, n, streams))
-
-        def through() -> float:
-            path = self.path()
-            asyncio.run(ours.fill(path, streams * 10, streams))
-            return asyncio.run(ours.cycle(path, n, streams, 1, hot))
-
-        return by_hand, through
-
-    def command_concurrent(self) -> tuple[Work, Work]:
-        n, streams = self.size(10_000), 1000
-
-        def by_hand() -> float:
-            path, few = self.path(), self.size(1500)
-            connection = raw.create(path)
-            raw.fill(connection, streams * 10, streams)
-            return rate(few, lambda: raw.cycle(path, connection, few, streams))
-
-        def through() -> float:
-            path = self.path()
-            asyncio.run(ours.fill(path, streams * 10, streams))
-            return asyncio.run(ours.cycle(path, n, streams, 64, 10_000))
-
-        return by_hand, through
-
-    def rehydrate(self) -> tuple[Work, Work]:
-        n = self.size(10_000)
-        hand, through = self.path(), self.path()
-        connection = raw.create(hand)
-        raw.fill(connection, n, 1)
-        asyncio.run(ours.fill(through, n, 1))
-        app = App(Order, store=ours.url(through))
-
-        def load() -> float:
-            async def go() -> float:
-                async with app:
-                    gc.collect()
-                    start = time.perf_counter()
-                    order = await app.load(Order, "0", at=n)
-                    took = time.perf_counter() - start
-                    assert order.lines == n
-                    return n / took
-
-            return asyncio.run(go())
-
-        return lambda: rate(n, lambda: raw.rehydrate(connection, "order-0")), load
-
-    def catch_up(self) -> tuple[Work, Work]:
-        n = self.size(100_000)
-        through = self.path()
-        asyncio.run(ours.fill(through, n, 1000))
-        app = App(Order, store=ours.url(through))
-
-        def read() -> float:
-            async def go() -> float:
-                async with app:
-                    gc.collect()
-                    start, count = time.perf_counter(), 0
-                    async for _ in app.events():
-                        count += 1
-                    assert count == n
-                    return n / (time.perf_counter() - start)
-
-            return asyncio.run(go())
-
-        return lambda: rate(n, lambda: raw.catch_up(through)), read
-
-    def project(self) -> tuple[Work, Work]:
-        n = self.size(100_000)
-        hand, through = self.path(), self.path()
-        connection = raw.create(hand)
-        raw.fill(connection, n, 1000)
-        asyncio.run(ours.fill(through, n, 1000))
-
-        def rebuild() -> float:
-            async def go() -> float:
-                async with ours.app(through, projecting=True) as app:
-                    await app.settle()
-                    gc.collect()
-                    start = time.perf_counter()
-                    async for _ in app.rebuild("customers"):
-                        pass
-                    return n / (time.perf_counter() - start)
-
-            return asyncio.run(go())
-
-        def by_hand() -> float:
-            connection.execute("delete from customers")
-            return rate(n, lambda: raw.project(connection))
-
-        return by_hand, rebuild
-
-
-ROWS: list[tuple[str, str, str, Callable[[Bench], tuple[Work, Work]]]] = [
-    ("append, 1 caller", "0.75", "0.85", lambda b: b.append_single()),
-    ("append, 64 callers (raw: 64 threads)", "2.5", "5", lambda b: b.append_concurrent()),
-    ("command, 1 caller, state from disk", "", "", lambda b: b.command_single(0)),
-    ("command, 1 caller, hot state", "", "", lambda b: b.command_single(10_000)),
-    ("command, 64 callers (raw: 1 caller)", "1.1", "1.4", lambda b: b.command_concurrent()),
-    ("rehydrate 10,000 events", "0.55", "0.8", lambda b: b.rehydrate()),
-    ("catch-up read, typed, with envelope", "1.0", "1.3", lambda b: b.catch_up()),
-    ("projection rebuild, exactly once", "0.9", "1.2", lambda b: b.project()),
-]
+STORES = ("sqlite", "postgresql")
+console = Console(width=None if sys.stdout.isatty() else 150, highlight=False)
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--rounds", type=int, default=5)
-    options.add_argument("--quick", action="store_true", help="a tenth of the work: to see that it runs")
-    options.add_argument("--only", default="", help="rows whose name holds this text")
-    chosen = options.parse_args()
-    console = Console()
-    table = Table(title="Daicho on SQLite (WAL, synchronous=FULL) beside raw apsw + msgspec", title_justify="left")
-    for name in ("workload", "raw /s", "Daicho /s", "ratio", "min-max", "must", "stretch"):
-        table.add_column(name, justify="left" if name == "workload" else "right")
-    found = []
-    with tempfile.TemporaryDirectory(prefix="daicho-bench-") as folder:
-        bench = Bench(Path(folder), 0.1 if chosen.quick else 1.0)
-        for name, must, stretch, prepare in ROWS:
-            if chosen.only not in name:
-                continue
-            by_hand, through = prepare(bench)
-            pairs = []
-            for n in range(chosen.rounds):
-                # one after the other, in changing order, so that drift hits both
-                pair = (by_hand(), through()) if n % 2 == 0 else tuple(reversed((through(), by_hand())))
-                pairs.append(pair)
-            ratios = [b / a for a, b in pairs]
-            row = {
-                "workload": name,
-                "raw": statistics.median(a for a, _ in pairs),
-                "daicho": statistics.median(b for _, b in pairs),
-                "ratio": statistics.median(ratios),
-                "lowest": min(ratios),
-                "highest": max(ratios),
-                "must": must,
-                "stretch": stretch,
-            }
-            found.append(row)
-            met = not must or row["ratio"] >= float(must)
-            table.add_row(
-                name,
-                f"{row['raw']:,.0f}",
-                f"{row['daicho']:,.0f}",
-                f"[{'green' if met else 'yellow'}]{row['ratio']:.2f}[/]",
-                f"{row['lowest']:.2f}-{row['highest']:.2f}",
-                must,
-                stretch,
-            )
-    start = time.perf_counter()
-    asyncio.run(ours.dispatch(20_000))
-    micros = (time.perf_counter() - start) / 20_000 * 1e6
-    console.print(table)
-    console.print(f"middleware per command, no store: {micros:.1f} us (must: under 5)")
-    console.print(
-        f"medians of {chosen.rounds} interleaved rounds; Python {platform.python_version()}, "
-        f"SQLite {apsw.sqlite_lib_version()}, {platform.machine()}; believe ratios beyond 1.3 only"
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("what", nargs="?", default="compare", choices=("compare", "profile", "growth"))
+    options.add_argument("--store", choices=STORES, help="instead of all of them")
+    options.add_argument("--rounds", type=int)
+    options.add_argument("--quick", action="store_true", help="one short round: to see that it runs")
+    options.add_argument(
+        "--only", default="", help="workloads whose name holds one of these texts, with commas between"
     )
-    target = Path("build")
-    target.mkdir(exist_ok=True)
-    (target / "bench.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
+    options.add_argument("--without-rival", action="store_true")
+    options.add_argument("--events", type=int, default=200_000, help="how far to grow")
+    options.add_argument("--json", type=Path, default=Path("build/bench.json"))
+    chosen = options.parse_args()
+    long = Pace(seconds=5, scale=3) if chosen.what == "profile" else Pace()
+    pace = Pace(seconds=0.1, scale=0.02) if chosen.quick else long
+    found: dict[str, Any] = {}
+    for name in [chosen.store] if chosen.store else STORES:
+        store = _open(name)
+        if store is None:
+            continue
+        try:
+            wanted = chosen.only.split(",")
+            workloads = [
+                each for each in WORKLOADS if name in each.targets and any(text in each.name for text in wanted)
+            ]
+            if chosen.what == "growth":
+                found[name] = growth.growth(store, pace, 2000 if chosen.quick else chosen.events, console)
+            elif chosen.what == "profile":
+                profiling.profile(store, ours.Daicho(store, pace), workloads, console)
+            else:
+                sides = _sides(name, store, pace, with_rival=not chosen.without_rival)
+                found[name] = _compare(name, store, sides, workloads, chosen.rounds or (1 if chosen.quick else 5))
+        finally:
+            store.close()
+    if chosen.what == "compare":
+        micros = asyncio.run(ours.dispatch(2_000 if chosen.quick else 20_000))
+        console.print(f"middleware per command, no store: {micros:.1f} us (must: under 5)")
+    if found:
+        chosen.json.parent.mkdir(parents=True, exist_ok=True)
+        chosen.json.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=1))
 
 
-main()
+def _open(name: str) -> Store | None:
+    """None, and a word about it, if its server is missing."""
+    absent = (ImportError, *_unavailable())
+    try:
+        opening: Callable[[], Store] = getattr(importlib.import_module(f"bench.{name}"), name.capitalize())
+        return opening()
+    except absent as missing:
+        console.print(f"without {name}: {missing}")
+        return None
+
+
+def _unavailable() -> tuple[type[Exception], ...]:
+    try:
+        from tests.services.find import Unavailable
+    except ImportError:
+        return ()
+    return (Unavailable,)
+
+
+def _sides(name: str, store: Store, pace: Pace, *, with_rival: bool) -> dict[str, Any]:
+    sides = {"raw": importlib.import_module(f"bench.{name}").Raw(store, pace), "daicho": ours.Daicho(store, pace)}
+    if name == "postgresql" and with_rival:
+        try:
+            sides["rival"] = importlib.import_module("bench.rival").Rival(store, pace)
+        except ImportError as missing:
+            console.print(f"without the rival: {missing} (pip install --group bench)")
+    return sides
+
+
+def _compare(
+    name: str, store: Store, sides: dict[str, Any], workloads: list[Workload], count: int
+) -> list[dict[str, Any]]:
+    table = Table(title=f"Daicho on {store.title}", title_justify="left")
+    for column in ("workload", "raw", "Daicho", "to raw", "min-max", "must", "stretch"):
+        table.add_column(column, justify="left" if column == "workload" else "right", no_wrap=True)
+    if "rival" in sides:
+        table.add_column("eventsourcing", justify="right", no_wrap=True)
+        table.add_column("to it", justify="right", no_wrap=True)
+    results: list[Result] = []
+    for workload in workloads:
+        at = workload.targets[name]
+        measured = _measured(sides, workload, count)
+        if "rival" in sides:
+            sides["rival"].close()
+        store.clear()
+        result = Result(workload=workload.name, unit=workload.unit, must=at.must, stretch=at.stretch, rounds=measured)
+        results.append(result)
+        table.add_row(*_row(result, "rival" in sides))
+        if not sys.stdout.isatty():
+            print(*_row(result, "rival" in sides), sep=" | ", file=sys.stderr, flush=True)
+    console.print(table)
+    console.print(
+        f"Medians of {count} interleaved rounds; per second unless said otherwise, where less is better; "
+        f"Python {platform.python_version()}, {platform.machine()}. Believe ratios beyond 1.3 only."
+    )
+    return [msgspec.to_builtins(result) for result in results]
+
+
+def _measured(sides: dict[str, Any], workload: Workload, count: int) -> dict[str, list[Sample]]:
+    """Of the sides that have the workload; a rival that fails is told and left out."""
+    able = {side: works for side, works in sides.items() if hasattr(works, workload.method)}
+    try:
+        made: dict[str, Work] = {
+            side: getattr(works, workload.method)(**workload.options) for side, works in able.items()
+        }
+        return rounds(made, count)
+    except Exception as error:
+        if "rival" not in able:
+            raise
+        console.print(f"{workload.name}: without the rival, after {type(error).__name__}: {error}")
+        return _measured({side: works for side, works in sides.items() if side != "rival"}, workload, count)
+
+
+def _row(result: Result, with_rival: bool) -> list[str]:
+    def shown(side: str) -> str:
+        if side not in result.rounds:
+            return ""
+        if result.unit == "ms":
+            return f"{result.median(side):.2f} ({result.p99(side):.1f})"
+        return f"{result.median(side):,.0f}"
+
+    row = [result.workload, shown("raw"), shown("daicho"), "", ""]
+    if "raw" in result.rounds:  # SQLite's has no processes, for one
+        ratios = sorted(result.ratios("daicho", "raw"))
+        middle = statistics.median(ratios)
+        row[3] = f"[{'green' if result.is_met(middle) else 'yellow'}]{middle:.2f}[/]"
+        row[4] = f"{ratios[0]:.2f}-{ratios[-1]:.2f}"
+    row += ["" if at is None else f"{at:g}" for at in (result.must, result.stretch)]
+    if with_rival:
+        row += [
+            shown("rival"),
+            f"{result.median('daicho') / result.median('rival'):.2g}x" if "rival" in result.rounds else "",
+        ]
+    return row
+
+
+if __name__ == "__main__":
+    main()

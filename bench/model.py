@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import msgspec
 
-from daicho import Aggregate, Command, Event, Row, State, apply, handle, projection, replace
+from daicho import Aggregate, Command, Event, Query, Row, Views, apply, handle, projection, query_handler, replace
 
 
 class Item(msgspec.Struct, frozen=True, gc=False):
@@ -63,9 +63,13 @@ def customers(row: Customer | None, event: LineAdded) -> Customer:
     return replace(row, lines=row.lines + 1, total=row.total + event.amount)
 
 
-class Total(State):
-    lines: int = 0
-    total: Decimal = Decimal(0)
+class GetCustomer(Query[Customer | None]):
+    customer: str
+
+
+@query_handler
+async def get_customer(query: GetCustomer, views: Views) -> Customer | None:
+    return await views[customers].get(query.customer)
 
 
 def command(n: int, order: str) -> AddLine:
@@ -81,3 +85,23 @@ def command(n: int, order: str) -> AddLine:
 def event(n: int, order: str) -> LineAdded:
     c = command(n, order)
     return LineAdded(order_id=c.order_id, customer=c.customer, placed_at=c.placed_at, amount=c.amount, items=c.items)
+
+
+class Envelope(msgspec.Struct, frozen=True, gc=False):
+    """What a reader of the log wants to know of each event."""
+
+    position: int
+    stream: str
+    version: int
+    type: str
+    schema_version: int
+    event_id: str
+    occurred_at: datetime
+    recorded_at: datetime
+    actor: str | None
+    tenant: str | None
+    correlation_id: str
+    causation_id: str
+    tags: tuple[str, ...]
+    metadata: dict[str, str]
+    event: LineAdded

@@ -32,7 +32,10 @@ GROUPS: dict[str, tuple[str, list[str]]] = {
     "Flow": ("Events in, commands or side effects out.", ["event_handler", "EventHandler"]),
     "Read side": (
         "Rows and answers.",
-        ["projection", "Projection", "Row", "Crud", "query_handler", "QueryHandler", "Views", "View", "Lag"],
+        [
+            "projection", "Projection", "sql_projection", "SqlProjection", "Row", "Crud",
+            "query_handler", "QueryHandler", "Views", "View", "Lag",
+        ],
     ),
     "History": ("The log, read by people.", ["Position", "Trace", "TraceNode"]),
 }  # fmt: skip

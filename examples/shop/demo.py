@@ -2,7 +2,6 @@
 
 from datetime import datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import TypeVar
 
 from rich.console import Console
@@ -15,7 +14,7 @@ from examples.shop.catalogue import ASSORTMENT, products
 from examples.shop.customer import Address, RegisterCustomer
 from examples.shop.inventory import ReceiveStock
 from examples.shop.order import CancelOrder, CreateOrder, Order
-from examples.shop.tools import tool
+from examples.shop.tools import daicho, file_of, query, shown
 from examples.shop.values import Line
 from examples.shop.views.customers import BestCustomers
 from examples.shop.views.orders import FindOrderById, orders
@@ -27,13 +26,14 @@ __all__ = ["demo"]
 
 RowT = TypeVar("RowT", bound=Row)
 
-SELECT = '"select * from orders"'
 DELIVERY = {"pen": 40, "ink": 12, "notebook": 100, "lamp": 3, "desk": 2}
 
 
-async def demo(file: Path, console: Console) -> None:
-    """Plays the story in a database at `file`, which must not exist yet."""
-    async with shop(f"sqlite:///{file}") as app:
+async def demo(store: str, console: Console) -> None:
+    """Plays the story in a store that is empty; raises ValueError if it is not."""
+    async with shop(store) as app:
+        if await app.storage.head():
+            raise ValueError(f"there is a shop in {shown(store)} already; the story begins with an empty one")
         await opening(app, console)
         receipt = await ordinary_orders(app, console)
         await traced(app, console, receipt)
@@ -44,7 +44,7 @@ async def demo(file: Path, console: Console) -> None:
         await cancelled(app, console)
         await time_travel(app, console)
         await views(app, console)
-    farewell(file, receipt, console)
+    farewell(store, receipt, console)
 
 
 async def opening(app: App, console: Console) -> None:
@@ -190,13 +190,17 @@ def text(value: object) -> str:
     return "" if value is None else f"{value:,}" if isinstance(value, Decimal | int) else str(value)
 
 
-def farewell(file: Path, receipt: Receipt, console: Console) -> None:
-    console.rule("It is all in one file")
-    console.print(f"{file} ({file.stat().st_size / 1024:,.0f} KiB). Try:\n", highlight=False)
-    daicho = f"{tool()} --app examples.shop.app:app --store sqlite:///{file}"
-    for command in (
-        f"sqlite3 {file} {SELECT}",
-        f"{daicho} trace {receipt.correlation_id}",
-        f"{daicho} show order-o-3 --at 2",
+def farewell(store: str, receipt: Receipt, console: Console) -> None:
+    if store.startswith("memory:"):
+        console.rule("It was all in memory, and is gone")
+        return
+    file = file_of(store)
+    console.rule("It is all in one file" if file else "It is all in one database")
+    size = f" ({file.stat().st_size / 1024:,.0f} KiB)" if file else ""
+    console.print(f"{shown(store)}{size}. Try:\n", highlight=False, soft_wrap=True, markup=False)
+    for line in (
+        query(store, "orders"),
+        daicho(store, f"trace {receipt.correlation_id}"),
+        daicho(store, "show order-o-3 --at 2"),
     ):
-        console.print(f"  {command}", soft_wrap=True, highlight=False)
+        console.print(f"  {line}", soft_wrap=True, highlight=False, markup=False)

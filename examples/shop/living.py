@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import random
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -14,22 +13,22 @@ from examples.shop.app import shop
 from examples.shop.catalogue import ASSORTMENT, products
 from examples.shop.inventory import ReceiveStock
 from examples.shop.order import CreateOrder
-from examples.shop.tools import tool
+from examples.shop.tools import daicho, query, shown
 from examples.shop.values import Line
 
 __all__ = ["stay_open"]
 
 
-async def stay_open(file: Path, console: Console, *, seconds_between: float = 1.0, orders: int | None = None) -> None:
+async def stay_open(store: str, console: Console, *, seconds_between: float = 1.0, orders: int | None = None) -> None:
     """Sells what is in the catalogue and prints every event. Ends after `orders` orders, or never."""
-    async with shop(f"sqlite:///{file}") as app:
+    async with shop(store) as app:
         await app.crud(products).put(*ASSORTMENT)
-        console.print(f"The shop is open; its register is {file}. Ctrl-C closes it.")
-        console.print("In another terminal:")
         console.print(
-            f"  {tool()} --app examples.shop.app:app --store sqlite:///{file} projection list", highlight=False
+            f"The shop is open; its register is {shown(store)}. Ctrl-C closes it.", soft_wrap=True, markup=False
         )
-        console.print(f'  sqlite3 {file} ".tables"', highlight=False)
+        console.print("In another terminal:")
+        for line in (daicho(store, "projection list"), query(store, "orders")):
+            console.print(f"  {line}", soft_wrap=True, highlight=False, markup=False)
         telling = asyncio.create_task(_tell(app.subscribe(after=await app.storage.head()), console))
         placed = 0
         try:

@@ -74,6 +74,7 @@ from daicho.core.messages import (
 )
 from daicho.core.projection import Crud, Projection, projection
 from daicho.core.rules import Rule, capacity, sequence, unique
+from daicho.core.sql_projection import SqlProjection, sql_projection
 from daicho.core.streams import Position
 from daicho.core.upcasting import Upcaster, upcast
 from daicho.ports.command_sender import Envelope
@@ -149,6 +150,7 @@ __all__ = [
     "Route",
     "Row",
     "Rule",
+    "SqlProjection",
     "StaleAnswer",
     "State",
     "StoreBusy",
@@ -184,6 +186,7 @@ __all__ = [
     "query_handler",
     "replace",
     "sequence",
+    "sql_projection",
     "unique",
     "upcast",
 ]

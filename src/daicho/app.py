@@ -32,7 +32,7 @@ from daicho.read.history import History, Trace
 from daicho.read.progress import Lag
 from daicho.read.queries import Views
 from daicho.read.rebuild import RebuildStep, rebuild
-from daicho.running import Running, Setup
+from daicho.running import Running, Setup, joinable
 from daicho.sync import SyncApp
 from daicho.write.middleware.authorisation import Permit
 from daicho.write.pipeline import Middleware
@@ -190,6 +190,7 @@ class App:
         metadata: Mapping[str, str] | None = None,
         command_id: str | None = None,
         correlation_id: str | None = None,
+        within: object | None = None,
     ) -> Receipt:
         """Handles a command and returns when its events are durable.
 
@@ -198,24 +199,34 @@ class App:
         expected     version the caller saw of the stream: ANY, ABSENT, EXISTS or a number
         occurred_at  business time (aware), for what happened earlier; events it causes inherit it
         command_id   canonical UUID, instead of `key`, for callers that have one
+        within       your own connection to the same PostgreSQL database, in the middle of a transaction: of psycopg,
+                     or of SQLAlchemy (connection or session) over psycopg
+
+        With `within`, the command is decided on what your transaction sees, and what comes of it, its outcome under
+        `key` and inline rows included, stands when you commit or never. Until then do not wait for the receipt, and be
+        quick: readers wait for you. A command that is refused, or raises, leaves your transaction as it was and fit
+        for use; conflicts are tried again inside it. After a StoreError other than ConcurrencyError, or if this was
+        cancelled, roll it back.
 
         Raises Rejected, MessageError, ConcurrencyError (with `expected`, or after many retries), StoreError, and
-        whatever the handler raises.
+        whatever the handler raises. With `within` also ConfigurationError, StoreClosed, StoreFailed and ForeignStore,
+        before anything is done, for a connection that will not do.
         """
         gateway = self._now.gateway
-        return await gateway.send(
-            gateway.envelope(
-                command,
-                actor=actor,
-                tenant=tenant,
-                key=key,
-                expected=expected,
-                occurred_at=occurred_at,
-                metadata=metadata,
-                command_id=command_id,
-                correlation_id=correlation_id,
-            )
+        envelope = gateway.envelope(
+            command,
+            actor=actor,
+            tenant=tenant,
+            key=key,
+            expected=expected,
+            occurred_at=occurred_at,
+            metadata=metadata,
+            command_id=command_id,
+            correlation_id=correlation_id,
         )
+        if within is not None:
+            envelope.within = await joinable(self.storage).join(within)
+        return await gateway.send(envelope)
 
     async def post(
         self,
@@ -227,25 +238,29 @@ class App:
         expected: int | None = None,
         occurred_at: datetime | None = None,
         metadata: Mapping[str, str] | None = None,
+        within: object | None = None,
     ) -> str:
         """Makes the command durable and returns its id at once; it is handled soon, also after a crash.
 
+        With `within`, a connection as for `send`, it is durable when your transaction commits, and handled soon after.
         `status(command_id)` tells what became of it. Raises MessageError and StoreError.
         """
         running = self._now
         if type(command) not in self.model.behaviours:
             raise UnknownMessage(f"no part of this App handles {type(command).__name__}", do="give App the part")
-        command_id = await running.gateway.post(
-            running.gateway.envelope(
-                command,
-                actor=actor,
-                tenant=tenant,
-                key=key,
-                expected=expected,
-                occurred_at=occurred_at,
-                metadata=metadata,
-            )
+        envelope = running.gateway.envelope(
+            command,
+            actor=actor,
+            tenant=tenant,
+            key=key,
+            expected=expected,
+            occurred_at=occurred_at,
+            metadata=metadata,
         )
+        if within is not None:
+            envelope.within = await joinable(running.storage).join(within)
+            return await running.gateway.post(envelope)
+        command_id = await running.gateway.post(envelope)
         running.postman.wake()
         return command_id
 

@@ -14,7 +14,6 @@ from daicho.core.collaborators import Supply
 from daicho.core.errors import ConfigurationError, StoreError
 from daicho.core.messages import Command, Query, Receipt, RecordedEvent
 from daicho.core.model import Model
-from daicho.core.projection import Fold
 from daicho.core.registry import Registry
 from daicho.core.streams import Position
 from daicho.flow.posted import Postman
@@ -22,17 +21,20 @@ from daicho.flow.reactions import Reaction
 from daicho.flow.settling import Settling
 from daicho.ports.clock import Clock
 from daicho.ports.command_sender import Envelope
-from daicho.ports.event_store import Selection
+from daicho.ports.event_store import EventStore, Selection
 from daicho.ports.probe import Probe
-from daicho.ports.storage import Storage
+from daicho.ports.storage import Joinable, Storage
 from daicho.ports.view_store import TableSpec
+from daicho.read.build import Build, processor_name
 from daicho.read.dead_letters import DeadLetters
 from daicho.read.feed import Feed
 from daicho.read.history import History
-from daicho.read.processor import Processor
+from daicho.read.processor import PageProcessor, Processor
 from daicho.read.progress import Lag, Progress
-from daicho.read.projector import Inline, Projector, processor_name
+from daicho.read.projector import Inline, Projector
 from daicho.read.queries import Kept, Queries, Views, ViewState
+from daicho.read.rebuild import projector_for
+from daicho.read.set_projector import SetProcessor, SetProjector
 from daicho.write.appending import Appender
 from daicho.write.execution import Execution
 from daicho.write.gateway import Gateway
@@ -45,7 +47,7 @@ from daicho.write.middleware.validation import Validation
 from daicho.write.pipeline import Middleware, compose
 from daicho.write.repository import Repository
 
-__all__ = ["Running", "Setup"]
+__all__ = ["Running", "Setup", "joinable"]
 
 _log = logging.getLogger("daicho")
 _RENEW_EVERY = 3.0
@@ -86,8 +88,11 @@ class Running:
         self.repository = Repository(
             storage, storage, registry, snapshot_after=setup.snapshot_after, hot=setup.hot_aggregates
         )
-        self.projectors = [self._projector(fold) for fold in model.folds]
-        inline = [p for p in self.projectors if p.fold.part.inline]
+        self.projectors = [
+            projector_for(fold, TableSpec(fold.name, 1, fold.part.row_type), storage, registry, probe)
+            for fold in model.folds
+        ]
+        inline = [p for p in self.projectors if isinstance(p, Projector) and p.fold.part.inline]
         execution = Execution(
             model.behaviours,
             setup.supplies,
@@ -132,7 +137,7 @@ class Running:
             )
             for part in model.reactions
         ]
-        self.processors: list[Processor] = []
+        self.processors: list[Processor[Any]] = []
         kept: list[ViewState] = [Kept(TableSpec(crud.name, 1, crud.row_type)) for crud in model.cruds]
         states: dict[str, ViewState] = {state.table.name: state for state in [*self.projectors, *kept]}
         self.views = Views(states, storage, self.progress)
@@ -142,13 +147,8 @@ class Running:
         self._opened = False
         self._heart: asyncio.Task[None] | None = None
 
-    def _projector(self, fold: Fold[Any]) -> Projector:
-        table = TableSpec(fold.name, 1, fold.part.row_type)
-        storage = self.storage
-        return Projector(fold, table, storage, storage, storage, self._setup.registry, self._setup.probe)
-
-    async def _recorded(self, selection: Selection) -> list[RecordedEvent[Any]]:
-        history = self.history
+    async def _recorded(self, selection: Selection, joined: EventStore | None = None) -> list[RecordedEvent[Any]]:
+        history = self.history if joined is None else History(joined, self.storage, self._setup.registry)
         return [history.recorded(event) async for event in history.stored(selection)]
 
     def _processor_names(self) -> list[str]:
@@ -165,14 +165,17 @@ class Running:
         await self.feed.start()
         if not self._with_processors:
             return
-        consumers: list[Projector | Reaction] = [*self.projectors, *self.reactions]
-        for consumer in consumers:
-            processor = Processor(consumer.name, consumer, self.feed, self.storage, self.progress, self.owner)
-            self.processors.append(processor)
-            processor.start()
+        for consumer in [*self.projectors, *self.reactions]:
+            self.processors.append(self._processor(consumer))
+            self.processors[-1].start()
         await self.postman.start()
         self.dead_letters.start()
         self._heart = asyncio.create_task(self._beat(), name="daicho-leases")
+
+    def _processor(self, consumer: Projector | SetProjector | Reaction) -> Processor[Any]:
+        if isinstance(consumer, SetProjector):
+            return SetProcessor(consumer.name, consumer, self.feed, self.storage, self.progress, self.owner)
+        return PageProcessor(consumer.name, consumer, self.feed, self.storage, self.progress, self.owner)
 
     async def _register(self) -> None:
         """Tables and checkpoints for every part, before the first command can be sent."""
@@ -195,13 +198,14 @@ class Running:
             await storage.open_table(table)
             await storage.switch(table)
 
-    async def _register_view(self, projector: Projector, known: Mapping[str, int], head: int) -> None:
+    async def _register_view(self, projector: Build[Any], known: Mapping[str, int], head: int) -> None:
         storage, name = self.storage, projector.table.name
         live = await storage.live_generation(name)
         if live is not None:
             projector.table = TableSpec(name, live, projector.table.row_type)
             projector.name = processor_name(projector.table)
             if await storage.shape_fits(projector.table):
+                await projector.check()
                 if projector.name not in known:
                     await storage.register(projector.name, position=0, fold=projector.fold.code)
                 await self._still_building(projector, known)
@@ -211,6 +215,7 @@ class Running:
             projector.table = TableSpec(name, newest + 1, projector.table.row_type)
             projector.name = processor_name(projector.table)
         await storage.open_table(projector.table)
+        await projector.check()
         await storage.register(projector.name, position=0, fold=projector.fold.code)
         if head:
             await storage.register(_BUILDING + projector.name, position=head)
@@ -219,7 +224,7 @@ class Running:
             await storage.forget(processor_name(TableSpec(name, live, projector.table.row_type)))
         projector.complete_at = head
 
-    async def _still_building(self, projector: Projector, known: Mapping[str, int]) -> None:
+    async def _still_building(self, projector: Build[Any], known: Mapping[str, int]) -> None:
         """A build that was interrupted is not complete because it was begun."""
         goal = known.get(_BUILDING + projector.name)
         if goal is None:
@@ -260,7 +265,7 @@ class Running:
             if projector.fold.name == name and not self.processors:
                 await projector.locate()
         for processor in self.processors:
-            if isinstance(processor.consumer, Projector) and processor.consumer.fold.name == name:
+            if isinstance(processor.consumer, (Projector, SetProjector)) and processor.consumer.fold.name == name:
                 await processor.relocate()
 
     async def lag(self) -> list[Lag]:
@@ -296,6 +301,17 @@ class Running:
             return 0.0
         recorded_at = datetime.fromisoformat(following[0].recorded_at)
         return max(0.0, (self._setup.clock.now() - recorded_at).total_seconds())
+
+
+def joinable(storage: Storage) -> Joinable:
+    """The store, if it takes part in its callers' transactions. Raises ConfigurationError."""
+    if not isinstance(storage, Joinable):
+        raise ConfigurationError(
+            "`within=` needs a PostgreSQL store",
+            why=f"what is in {storage.url} shares no transaction with a connection of yours",
+            do="give App a postgresql:// store in the database that your own tables are in, or leave `within` out",
+        )
+    return storage
 
 
 async def _accept(envelope: Envelope) -> Receipt:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 from daicho.core.aggregate import Aggregate
 from daicho.core.conditions import Expected
 from daicho.core.decider import Decider
-from daicho.core.errors import NotRunning
+from daicho.core.errors import ConfigurationError, NotRunning
 from daicho.core.messages import Command, Query, Receipt, RecordedEvent, Row
 from daicho.core.projection import Crud, Table
 from daicho.ports.dead_letter_store import DeadLetter
@@ -23,6 +24,7 @@ from daicho.read.history import Trace
 from daicho.read.progress import Lag
 from daicho.read.queries import View
 from daicho.read.rebuild import RebuildStep
+from daicho.running import joinable
 
 if TYPE_CHECKING:
     from daicho.app import App
@@ -122,8 +124,10 @@ class SyncApp:
         metadata: Mapping[str, str] | None = None,
         command_id: str | None = None,
         correlation_id: str | None = None,
+        within: object | None = None,
     ) -> Receipt:
         """Handles a command and returns when its events are durable. See App.send."""
+        beneath = self._beneath(within)
         return self._run(
             self._app.send(
                 command,
@@ -135,6 +139,7 @@ class SyncApp:
                 metadata=metadata,
                 command_id=command_id,
                 correlation_id=correlation_id,
+                within=beneath,
             )
         )
 
@@ -148,8 +153,10 @@ class SyncApp:
         expected: int | None = None,
         occurred_at: datetime | None = None,
         metadata: Mapping[str, str] | None = None,
+        within: object | None = None,
     ) -> str:
         """Makes the command durable and returns its id. See App.post."""
+        beneath = self._beneath(within)
         return self._run(
             self._app.post(
                 command,
@@ -159,8 +166,21 @@ class SyncApp:
                 expected=expected,
                 occurred_at=occurred_at,
                 metadata=metadata,
+                within=beneath,
             )
         )
+
+    def _beneath(self, connection: object | None) -> object | None:
+        """The driver's connection. A wrapper may belong to the thread that we are in."""
+        if connection is None:
+            return None
+        if inspect.iscoroutinefunction(getattr(connection, "commit", None)):
+            raise ConfigurationError(
+                f"a synchronous App cannot use an asynchronous {type(connection).__name__}",
+                why="that belongs to the event loop that it is awaited in",
+                do="give a psycopg.Connection or SQLAlchemy's Session or Connection, or use the asynchronous App",
+            )
+        return joinable(self._app.storage).beneath(connection)
 
     def status(self, command_id: str) -> CommandOutcome | None:
         return self._run(self._app.status(command_id))

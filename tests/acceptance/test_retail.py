@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,11 +17,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from daicho import KeyReused
 from examples.shop.app import shop
-from examples.shop.retail.document import COLUMNS, documents
+from examples.shop.retail.document import COLUMNS, Share, documents
 from examples.shop.retail.feeding import Fed, feed
 from examples.shop.retail.figures import astray, figures
 from examples.shop.retail.importing import Outcome, import_retail
@@ -109,8 +111,17 @@ def told(outcome: Outcome) -> dict[str, Any]:
     return found
 
 
-def imported(path: Path, store: str, at_once: int = 4) -> Outcome:
-    return asyncio.run(import_retail(path, store, at_once=at_once))
+def imported(path: Path, store: str, at_once: int = 4, processes: int = 1) -> Outcome:
+    return asyncio.run(import_retail(path, store, at_once=at_once, processes=processes))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def shared(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """URL of a fresh store that several processes may open."""
+    if request.param == "postgresql":
+        url: str = request.getfixturevalue("postgres_url")
+        return url
+    return f"sqlite:///{tmp_path / 'shop.db'}"
 
 
 @pytest.mark.parametrize("name", ["retail.csv", "retail.csv.gz"])
@@ -120,9 +131,10 @@ def test_the_views_say_what_plain_arithmetic_says(tmp_path: Path, name: str) -> 
     assert told(imported(path, f"sqlite:///{tmp_path / 'shop.db'}")) == oracle(EXTRACT)
 
 
-def test_importing_again_changes_nothing(tmp_path: Path) -> None:
-    path, store = written(tmp_path / "retail.csv", EXTRACT), f"sqlite:///{tmp_path / 'shop.db'}"
-    first, again = imported(path, store), imported(path, store)
+def test_importing_again_changes_nothing(tmp_path: Path, shared: str) -> None:
+    path = written(tmp_path / "retail.csv", EXTRACT)
+    first, again = imported(path, shared), imported(path, shared)
+    assert told(first) == oracle(EXTRACT)
     assert told(again) == told(first)
     assert (again.cost.documents, again.cost.skipped) == (0, first.cost.documents)
 
@@ -233,19 +245,108 @@ def test_killed_by_force_and_run_again_nothing_is_lost_or_doubled(tmp_path: Path
     assert json.loads(last.stdout) == oracle(rows)
 
 
+@pytest.mark.slow
+def test_four_processes_share_an_import(tmp_path: Path, shared: str) -> None:
+    rows = many(300)
+    path = written(tmp_path / "retail.csv", rows)
+    outcome = imported(path, shared, at_once=32, processes=4)
+    assert told(outcome) == oracle(rows)
+    assert (outcome.cost.documents, outcome.cost.lines, outcome.cost.skipped) == (300, 1200, 0)
+
+    async def written_down() -> list[tuple[str, str]]:
+        async with shop(shared) as app:
+            return [(recorded.event_id, recorded.stream) async for recorded in app.events()]
+
+    events = asyncio.run(written_down())
+    assert len({event_id for event_id, _ in events}) == len(events) == 300 + 1200
+    assert len({stream for _, stream in events if stream.startswith("invoice-")}) == 300
+
+    again = imported(path, shared, at_once=32, processes=4)
+    assert told(again) == told(outcome)
+    assert (again.cost.documents, again.cost.skipped) == (0, 300)
+
+
+@pytest.mark.slow
+def test_when_one_of_four_is_killed_the_others_go_on_and_the_next_run_does_the_rest(
+    tmp_path: Path, postgres_url: str
+) -> None:
+    rows = many(1000)
+    path = written(tmp_path / "retail.csv", rows)
+    command = [sys.executable, "-m", "examples.shop", "retail", str(path), "--db", postgres_url, "--json"]
+    command += ["--processes", "4", "--concurrency", "32"]
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        run = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        while run.poll() is None and recorded_in(connection) < 500:
+            time.sleep(0.01)
+        owner = connection.execute(
+            "select owner from daicho.daicho_checkpoints where processor = 'reaction:book_past_movements'"
+        ).fetchone()
+    assert owner is not None
+    number = int(owner[0].rsplit(":", 3)[1])
+    assert is_share(number, run.pid)
+    os.kill(number, signal.SIGKILL)
+    output, complaint = run.communicate(timeout=120)
+    assert (run.returncode, output) == (1, "")
+    assert re.search(r"Error: process [1-4] of 4 was killed by signal 9; what was imported stays", complaint), complaint
+    last = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    assert json.loads(last.stdout) == oracle(rows)
+    assert re.search(r"documents\s+had\s+been\s+imported\s+before", last.stderr)
+
+
+@pytest.mark.slow
+def test_what_one_of_four_complains_about_is_told(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    store = f"sqlite:///{tmp_path / 'shop.db'}"
+    imported(written(tmp_path / "retail.csv", EXTRACT), store)
+    other = written(tmp_path / "other.csv", [(*EXTRACT[0][:5], "9.99", *EXTRACT[0][6:]), *EXTRACT[1:]])
+    with pytest.raises(ValueError, match=r"^process [1-4] of 4 gave up, as it says itself; what was imported stays"):
+        imported(other, store, processes=4)
+    assert "Error: the key '536365' was used before" in capfd.readouterr().err
+
+
+def recorded_in(connection: psycopg.Connection[Any]) -> int:
+    try:
+        [count] = connection.execute("select count(*) from daicho.events").fetchone() or (0,)
+    except psycopg.errors.UndefinedTable:
+        return 0
+    return int(count)
+
+
+def is_share(number: int, parent: int) -> bool:
+    """Whether that process was started by `parent` to do a share of the work."""
+    found = subprocess.run(["pgrep", "-P", str(parent)], capture_output=True, text=True)
+    return str(number) in found.stdout.split()
+
+
+def test_the_shares_make_up_the_whole(tmp_path: Path) -> None:
+    path = written(tmp_path / "retail.csv", many(400))
+    whole = [document.command.invoice for document in documents(path)]
+    shares = [list(documents(path, share=Share(number=number, of=4))) for number in (1, 2, 3, 4)]
+    assert sorted(whole) == sorted(document.command.invoice for share in shares for document in share)
+    assert all(50 < len(share) < 150 for share in shares)
+    assert [document for document in documents(path) if Share(number=2, of=4).has(document.command.invoice)] == shares[
+        1
+    ]
+
+
+def test_what_is_in_the_memory_of_one_process_cannot_be_shared(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="processes cannot share"):
+        imported(written(tmp_path / "retail.csv", EXTRACT), "memory:", processes=4)
+
+
 def weight(database: Path) -> int:
     return sum(path.stat().st_size for path in database.parent.glob("shop.db*"))
 
 
 @pytest.mark.retail
 @pytest.mark.slow
-def test_the_whole_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("processes", [1, 4])
+def test_the_whole_file(shared: str, processes: int) -> None:
     """DAICHO_RETAIL names the file; oracle.json is expected beside it."""
     given = os.environ.get("DAICHO_RETAIL")
     if not given:
         pytest.skip("DAICHO_RETAIL is not set to the Online Retail file")
     path = Path(given)
-    outcome = imported(path, f"sqlite:///{tmp_path / 'shop.db'}", at_once=128)
+    outcome = imported(path, shared, at_once=128, processes=processes)
     assert told(outcome) == json.loads((path.parent / "oracle.json").read_text())
     assert outcome.cost.peak_mib < 500
 

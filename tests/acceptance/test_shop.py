@@ -1,4 +1,4 @@
-"""The whole cycle of the reference application, on every store that needs no server."""
+"""The whole cycle of the reference application, on every store."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -25,10 +25,13 @@ from examples.shop.views.stock import StockOf
 Story = Callable[[App], Awaitable[None]]
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
 def play(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Story], None]:
     """Runs a story in a shop of its own, with stock on the shelves and an eye on parked events."""
-    store = "memory:" if request.param == "memory" else f"sqlite:///{tmp_path / 'shop.db'}"
+    if request.param == "postgresql":
+        store: str = request.getfixturevalue("postgres_url")
+    else:
+        store = "memory:" if request.param == "memory" else f"sqlite:///{tmp_path / 'shop.db'}"
 
     async def scene(story: Story) -> None:
         async with shop(store, credit_limit=Decimal(500)) as app:

@@ -9,10 +9,11 @@ import pytest
 from daicho.adapters.stores.postgres import PostgresStorage
 from daicho.core.errors import StoreFailed
 from daicho.ports.storage import Storage
-from daicho.testing.contracts import StorageContract
+from daicho.testing.contracts import Capabilities, StorageContract
 
 
 class OnServer(StorageContract):
+    capabilities = Capabilities(sql=True)
     url: str
     options = ""
 

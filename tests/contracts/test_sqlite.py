@@ -7,10 +7,11 @@ from typing import ClassVar
 
 from daicho.adapters.stores.sqlite import SqliteStorage
 from daicho.ports.storage import Storage
-from daicho.testing.contracts import StorageContract
+from daicho.testing.contracts import Capabilities, StorageContract
 
 
 class OnDisk(StorageContract):
+    capabilities = Capabilities(sql=True)
     driver: ClassVar[str]
 
     def make(self, tmp_path: Path, now: Callable[[], datetime]) -> Storage:

@@ -17,6 +17,7 @@ from daicho import (
     Receipt,
     RecordedEvent,
     Row,
+    SqlProjection,
     State,
     Trace,
     View,
@@ -27,6 +28,7 @@ from daicho import (
     projection,
     query_handler,
     replace,
+    sql_projection,
 )
 from daicho.read.crud import CrudTable
 
@@ -84,6 +86,14 @@ def carts(row: CartRow | None, event: Added) -> CartRow | None:
 
 assert_type(carts, Projection[CartRow])
 
+counted = sql_projection(
+    "counted",
+    row=CartRow,
+    events=[Added],
+    sql={"sqlite": "insert into {table} (_key) select stream from {events}", "postgresql": ["...", "..."]},
+)
+assert_type(counted, SqlProjection[CartRow])
+
 
 class Product(Row):
     sku: str
@@ -104,6 +114,7 @@ class FindCart(Query[CartRow | None]):
 @query_handler
 async def find_carts(query: FindCarts, views: Views) -> list[CartRow]:
     assert_type(views[carts], View[CartRow])
+    assert_type(views[counted], View[CartRow])
     assert_type(await views[carts].get("c"), CartRow | None)
     assert_type(await views[carts].get_many(["c"]), dict[str, CartRow])
     assert_type(await views[products].find(order_by="sku"), list[Product])

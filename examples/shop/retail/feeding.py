@@ -10,7 +10,7 @@ from examples.shop.retail.document import Document
 from examples.shop.values import Money, total_of
 from examples.shop.views.invoices import invoices
 
-__all__ = ["Fed", "feed"]
+__all__ = ["PATIENCE", "Fed", "feed"]
 
 PATIENCE = 600.0
 """Seconds to wait for one window to settle before giving up."""
@@ -25,8 +25,13 @@ class Fed:
         self.skipped = 0
         """Documents that an earlier run had imported."""
 
+    def add(self, documents: int, lines: int, skipped: int) -> None:
+        self.documents += documents
+        self.lines += lines
+        self.skipped += skipped
 
-async def feed(app: App, source: Iterable[Document], fed: Fed, *, at_once: int = 256) -> None:
+
+async def feed(app: App, source: Iterable[Document], fed: Fed, *, at_once: int = 256, alone: bool = True) -> None:
     """Sends one command for each document, with the document's own date, and returns when all is settled.
 
     At most `at_once` commands are in flight, and at most two windows of that size are unsettled: while one is being
@@ -34,9 +39,11 @@ async def feed(app: App, source: Iterable[Document], fed: Fed, *, at_once: int =
 
     It can be killed at any moment and run again: the idempotency key is the invoice's number, a reaction's command
     ids follow from the event and the line, so nothing is done twice. What the `invoices` view shows is not even sent.
+
+    Not `alone`, it does not wait for the shop to come to rest, because others feed it too.
     """
-    await app.settle(within=PATIENCE)
-    resuming = await app.views[invoices].count() > 0
+    await (app.settle(within=PATIENCE) if alone else caught_up(app))
+    resuming = not alone or await app.views[invoices].count() > 0
     unsettled: Receipt | None = None
     for window in windows(source, at_once):
         new = await unknown(app, window) if resuming else window
@@ -45,10 +52,19 @@ async def feed(app: App, source: Iterable[Document], fed: Fed, *, at_once: int =
             await app.settled(unsettled, within=PATIENCE)
         if receipts:
             unsettled = max(receipts, key=lambda receipt: receipt.position)
-        fed.skipped += len(window) - len(new)
-        fed.documents += len(new)
-        fed.lines += sum(len(document.command.lines) for document in new)
-    await app.settle(within=PATIENCE)
+        sent = [document for document, receipt in zip(new, receipts, strict=True) if not receipt.duplicate]
+        fed.add(len(sent), sum(len(document.command.lines) for document in sent), len(window) - len(sent))
+    if unsettled is not None:
+        await app.settled(unsettled, within=PATIENCE)
+    if alone:
+        await app.settle(within=PATIENCE)
+
+
+async def caught_up(app: App) -> None:
+    """Returns when what earlier runs left to do is done; what others begin meanwhile is theirs."""
+    head = await app.storage.head()
+    while any(lag.position < head for lag in await app.lag()):  # noqa: ASYNC110 - it moves in another process
+        await asyncio.sleep(0.1)
 
 
 async def unknown(app: App, window: list[Document]) -> list[Document]:
@@ -61,10 +77,12 @@ async def unknown(app: App, window: list[Document]) -> list[Document]:
 async def send_all(app: App, window: list[Document]) -> list[Receipt]:
     """Raises the first error, if there are any, once every command has had its answer."""
     answers = await asyncio.gather(*[send(app, document) for document in window], return_exceptions=True)
+    receipts: list[Receipt] = []
     for answer in answers:
         if isinstance(answer, BaseException):
             raise answer
-    return [answer for answer in answers if isinstance(answer, Receipt)]
+        receipts.append(answer)
+    return receipts
 
 
 async def send(app: App, document: Document) -> Receipt:

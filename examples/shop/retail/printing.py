@@ -50,6 +50,7 @@ def print_cost(console: Console, outcome: Outcome) -> None:
     )
     console.print(
         f"peak memory {cost.peak_mib:,.0f} MiB"
+        + (f" in the largest of {cost.processes} processes" if cost.processes > 1 else "")
         + (f", database {cost.file_mib:,.0f} MiB" if cost.file_mib is not None else "")
     )
     if outcome.astray:

@@ -14,6 +14,7 @@ from daicho.core.handlers import EventHandler, QueryHandler, Route
 from daicho.core.messages import Command, Event, Message, Query
 from daicho.core.projection import Crud, Fold, Projection
 from daicho.core.signatures import describe
+from daicho.core.sql_projection import SqlFold, SqlProjection
 from daicho.core.upcasting import Upcaster
 
 __all__ = ["Model", "Part"]
@@ -23,6 +24,7 @@ Part: TypeAlias = (
     | Decider[Any, Any, Any]
     | EventHandler
     | Projection[Any]
+    | SqlProjection[Any]
     | QueryHandler
     | Crud[Any]
     | Upcaster
@@ -38,7 +40,7 @@ class Model:
         self.parts: dict[int, Behaviour] = {}
         self.categories: dict[str, Behaviour] = {}
         self.reactions: list[EventHandler] = []
-        self.folds: list[Fold[Any]] = []
+        self.folds: list[Fold[Any] | SqlFold[Any]] = []
         self.queries: dict[type[Query[Any]], QueryHandler] = {}
         self.cruds: list[Crud[Any]] = []
         self.upcasters: list[Upcaster] = []
@@ -53,6 +55,8 @@ class Model:
                 self.reactions.append(part)
             case Projection():
                 self.folds.append(Fold(part))
+            case SqlProjection():
+                self.folds.append(SqlFold(part))
             case QueryHandler():
                 for query in part.queries:
                     if query in self.queries:

@@ -10,7 +10,7 @@ from daicho.core.fingerprint import fingerprint
 from daicho.core.messages import Event, RecordedEvent, Row
 from daicho.core.signatures import accepted, describe, further_parameters, positional, refuse_async, returned
 
-__all__ = ["Crud", "Fold", "Projection", "Table", "projection"]
+__all__ = ["Crud", "Fold", "Projection", "Table", "indexable", "projection"]
 
 RowT = TypeVar("RowT", bound=Row)
 K = TypeVar("K", bound="str | Sequence[str]")
@@ -71,10 +71,11 @@ def _row_type(fold: Callable[..., RowT | None]) -> type[RowT]:
             why="a projection folds events into rows of one class",
             do="annotate it `-> MyRow | None`, with `class MyRow(Row)`",
         )
-    return cast("type[RowT]", _indexable(rows[0]))
+    return cast("type[RowT]", indexable(rows[0]))
 
 
-def _indexable(row_type: type[Row]) -> type[Row]:
+def indexable(row_type: type[RowT]) -> type[RowT]:
+    """The class, if every field that it names in `index=` is there."""
     if unknown := [name for name in row_type.__index_fields__ if name not in row_type.__struct_fields__]:
         raise WiringError(
             f"{row_type.__name__} has no field {unknown[0]!r} to index", do="mend `index=` in the class statement"
@@ -153,7 +154,7 @@ class Crud(Table[RowT]):
 
     def __init__(self, model: type[RowT], *, key: str | None = None, name: str | None = None) -> None:
         self.row_type = model
-        _indexable(model)
+        indexable(model)
         self.key = key or model.__struct_fields__[0]
         self.name = name or model.__name__.lower()
         if self.key not in model.__struct_fields__:

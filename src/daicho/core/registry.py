@@ -32,7 +32,7 @@ class Registry:
         largest: int = _MIB,
     ) -> None:
         self._classes: dict[str, type[Event]] = {}
-        self._largest = largest
+        self.codec, self._largest = codec, largest
         self._encode = encoder_for(codec)
         self._decoders: dict[tuple[str, int], Callable[[bytes], Event]] = {}
         self._targets: dict[tuple[str, int], type[Event]] = {}

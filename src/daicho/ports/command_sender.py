@@ -11,6 +11,7 @@ from daicho.core.conditions import Expected
 from daicho.core.messages import Command, Receipt
 from daicho.core.times import from_text, to_text
 from daicho.ports.event_store import CommandOutcome
+from daicho.ports.storage import Joined
 
 __all__ = ["CommandSender", "Envelope", "pack", "unpack"]
 
@@ -44,6 +45,8 @@ class Envelope(msgspec.Struct, kw_only=True, gc=False):
     """When it was posted; empty for a command that is handled as it comes."""
     posted: bool = False
     """True if it is in the command log as pending, and its outcome belongs there."""
+    within: Joined | None = None
+    """The caller's transaction, if it is to be part of one."""
 
     @property
     def is_remembered(self) -> bool:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from daicho.core.errors import InvalidMessage, NotParked, StoreError
 from daicho.ports.dead_letter_store import DeadLetter, DeadLetterStore
@@ -18,7 +19,7 @@ _LOOK_EVERY = 0.5
 class DeadLetters:
     """What every processor parked. Retries run in the process that owns the processor, in order within a key."""
 
-    def __init__(self, letters: DeadLetterStore, processors: Callable[[], Sequence[Processor]]) -> None:
+    def __init__(self, letters: DeadLetterStore, processors: Callable[[], Sequence[Processor[Any]]]) -> None:
         self._letters, self._processors = letters, processors
         self._watch: asyncio.Task[None] | None = None
 

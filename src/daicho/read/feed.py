@@ -118,7 +118,8 @@ class Feed:
         self._fetching[after] = future
         try:
             # what lies up to the head is final: where several write at once, a store need not look for it again
-            events = await self._store.read(Selection(after=after, up_to=self.head), limit=self._page_size)
+            head = self.head
+            events = await self._store.read(Selection(after=after, up_to=head), limit=self._page_size)
         except BaseException as error:
             if isinstance(error, asyncio.CancelledError):
                 future.set_result(None)
@@ -129,6 +130,8 @@ class Feed:
         finally:
             del self._fetching[after]
         page = Page(after, events, self._registry)
+        if len(events) < self._page_size:
+            page.last = max(page.last, head)  # behind the last event only positions that were given up
         if events:
             self._pages[after] = page
             if len(self._pages) > _PAGES_KEPT:

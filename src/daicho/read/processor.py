@@ -8,8 +8,10 @@ waiting ──claim──> catching up ──head──> live
 import asyncio
 import logging
 import random
+import time
 import traceback
-from typing import Any, Protocol
+from abc import ABC, abstractmethod
+from typing import Any, Generic, Protocol, TypeVar
 
 from daicho.core.errors import LostLease, StoreClosed, StoreError
 from daicho.core.messages import RecordedEvent
@@ -19,14 +21,16 @@ from daicho.ports.event_store import StoredEvent
 from daicho.read.feed import Feed, Page
 from daicho.read.progress import Progress
 
-__all__ = ["Consumer", "Processor", "parked"]
+__all__ = ["Consumer", "PageProcessor", "Processor", "Runnable", "parked"]
 
 _log = logging.getLogger("daicho")
 _IDLE = 0.05
 """Seconds of quiet after which a checkpoint that only moved over uninteresting events is written down."""
+_NOTE_EVERY = 0.25
+"""The same without quiet: other processes wait for what is written down."""
 
 
-class Consumer(Protocol):
+class Runnable(Protocol):
     """What a processor runs."""
 
     types: frozenset[str]
@@ -39,27 +43,35 @@ class Consumer(Protocol):
         """The lease is ours: forget what was remembered from before."""
         ...
 
-    async def consume(self, page: Page, indexes: list[int], token: int, position: int) -> int:
-        """Deals with the events of `page` at `indexes`, moves the stored checkpoint from `position` to the page's end
-        (or as far as it came), all durably, and returns where it stands."""
-        ...
-
     async def retry(self, token: int, position: int) -> None:
         """Tries the dead letters that somebody asked to retry."""
         ...
 
 
-class Processor:
+class Consumer(Runnable, Protocol):
+    """Is fed pages of events."""
+
+    async def consume(self, page: Page, indexes: list[int], token: int, position: int) -> int:
+        """Deals with the events of `page` at `indexes`, moves the stored checkpoint from `position` to the page's end
+        (or as far as it came), all durably, and returns where it stands."""
+        ...
+
+
+C = TypeVar("C", bound=Runnable)
+
+
+class Processor(ABC, Generic[C]):
     """Runs a consumer for as long as the App lives."""
 
     def __init__(
-        self, name: str, consumer: Consumer, feed: Feed, checkpoints: CheckpointStore, progress: Progress, owner: str
+        self, name: str, consumer: C, feed: Feed, checkpoints: CheckpointStore, progress: Progress, owner: str
     ) -> None:
         self.name, self.consumer = name, consumer
         self._feed, self._checkpoints, self._progress, self._owner = feed, checkpoints, progress, owner
         self.state, self.error = "waiting", ""
         self.retry_asked = False
         self._stored: int = 0
+        self._noted_at = 0.0
         self._token = 0
         self._moving: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
@@ -131,7 +143,7 @@ class Processor:
 
     async def _work(self, position: int) -> None:
         """Returns when there is another build to move to."""
-        feed, consumer, types = self._feed, self.consumer, self.consumer.types
+        feed, consumer = self._feed, self.consumer
         while self._moving is None:
             if self.retry_asked:
                 self.retry_asked = False
@@ -144,22 +156,32 @@ class Processor:
                     elif await consumer.locate() != self.name:
                         return
                     continue
-            page = await feed.page(position)
-            if not page.events:
-                continue
-            indexes: list[int] = page.of_types(types)
-            while indexes:
-                self._stored = await consumer.consume(page, indexes, self._token, self._stored)
-                self._progress.note(self.name, self._stored)
-                indexes = [index for index in indexes if page.events[index].position > self._stored]
-            position = page.last
+            position = await self._step(position)
             self._progress.note(self.name, position)
-            if position - self._stored > 50_000:
+            if position > self._stored and time.monotonic() - self._noted_at > _NOTE_EVERY:
                 await self._advance(position)
+
+    @abstractmethod
+    async def _step(self, position: int) -> int:
+        """Deals with what lies behind `position`, as far as one page goes. Returns how far that is; `_stored` says how
+        far of it is durable."""
 
     async def _advance(self, position: int) -> None:
         await self._checkpoints.advance(Advance(processor=self.name, token=self._token, old=self._stored, new=position))
-        self._stored = position
+        self._stored, self._noted_at = position, time.monotonic()
+
+
+class PageProcessor(Processor[Consumer]):
+    """Feeds pages."""
+
+    async def _step(self, position: int) -> int:
+        page = await self._feed.page(position)
+        indexes: list[int] = page.of_types(self.consumer.types)
+        while indexes:
+            self._stored = await self.consumer.consume(page, indexes, self._token, self._stored)
+            self._progress.note(self.name, self._stored)
+            indexes = [index for index in indexes if page.events[index].position > self._stored]
+        return page.last
 
 
 def parked(

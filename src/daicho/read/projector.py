@@ -16,22 +16,18 @@ from daicho.ports.dead_letter_store import DeadLetter, DeadLetterStore, ParkedEv
 from daicho.ports.event_store import EventStore, InlineTransaction, Narrow, Selection
 from daicho.ports.probe import Probe
 from daicho.ports.view_store import TableSpec, ViewChange, ViewStore
+from daicho.read.build import Build
 from daicho.read.feed import Page
 from daicho.read.processor import parked
 
-__all__ = ["Inline", "Projector", "processor_name"]
+__all__ = ["Inline", "Projector"]
 
 _log = logging.getLogger("daicho")
 _ROWS_KEPT = 50_000
 
 
-def processor_name(table: TableSpec) -> str:
-    """Each build of a view has a checkpoint of its own."""
-    return f"projection:{table.name}@{table.generation}"
-
-
-class Projector:
-    """One build of one projection.
+class Projector(Build[Fold[Any]]):
+    """One build of one projection that is a function.
 
     A page of events is one transaction: the rows it changed, the checkpoint, and what had to be parked. An event that
     the fold raises on is parked with everything after it of the same key; all other keys go on.
@@ -47,22 +43,10 @@ class Projector:
         registry: Registry,
         probe: Probe,
     ) -> None:
-        self.fold, self.table = fold, table
-        self._views, self._letters, self._store, self._registry, self._probe = views, letters, store, registry, probe
-        self.name = processor_name(table)
-        self.complete_at = 0
-        self.follows_live = True
-        self.types = frozenset(registry.names_of(fold.events))
+        super().__init__(fold, table, views, registry)
+        self._letters, self._store, self._registry, self._probe = letters, store, registry, probe
         self._rows: OrderedDict[str, Row | None] = OrderedDict()
         self._parked: set[str] = set()
-
-    async def locate(self) -> str:
-        """Moves to the build that readers see, which another process may have switched."""
-        live = await self._views.live_generation(self.table.name)
-        if self.follows_live and live is not None and live != self.table.generation:
-            self.table = TableSpec(self.table.name, live, self.table.row_type)
-            self.name = processor_name(self.table)
-        return self.name
 
     async def begin(self, checkpoint: Checkpoint) -> None:
         self._rows.clear()

@@ -2,22 +2,29 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
 from daicho.core.projection import Fold
 from daicho.core.registry import Registry
+from daicho.core.sql_projection import SqlFold
+from daicho.ports.checkpoint_store import Advance, Checkpoint
 from daicho.ports.event_store import Narrow, Selection
-from daicho.ports.probe import silent
+from daicho.ports.probe import Probe, silent
 from daicho.ports.storage import Storage
 from daicho.ports.view_store import TableSpec
+from daicho.read.build import processor_name
 from daicho.read.feed import Page
-from daicho.read.projector import Projector, processor_name
+from daicho.read.projector import Projector
+from daicho.read.set_projector import Place, SetProjector
 
-__all__ = ["RebuildStep", "rebuild"]
+__all__ = ["RebuildStep", "projector_for", "rebuild"]
 
 _PAGE = 5000
+
+Done: TypeAlias = tuple[int, int, int]
+"""Position, head, events dealt with in this step."""
 
 
 class RebuildStep(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,7 +38,18 @@ class RebuildStep(msgspec.Struct, frozen=True, kw_only=True):
     switched: bool = False
 
 
-async def rebuild(fold: Fold[Any], storage: Storage, registry: Registry, owner: str) -> AsyncIterator[RebuildStep]:
+def projector_for(
+    fold: Fold[Any] | SqlFold[Any], table: TableSpec, storage: Storage, registry: Registry, probe: Probe
+) -> Projector | SetProjector:
+    """Raises ConfigurationError if the store cannot run it."""
+    if isinstance(fold, SqlFold):
+        return SetProjector(fold, table, storage, registry, probe)
+    return Projector(fold, table, storage, storage, storage, registry, probe)
+
+
+async def rebuild(
+    fold: Fold[Any] | SqlFold[Any], storage: Storage, registry: Registry, owner: str
+) -> AsyncIterator[RebuildStep]:
     """Builds the next generation of a view and switches readers to it once it has caught up.
 
     The old one stays live, and is kept, until the switch, which is one transaction. Interrupted, it can be run again:
@@ -43,15 +61,38 @@ async def rebuild(fold: Fold[Any], storage: Storage, registry: Registry, owner: 
     table = TableSpec(name, built[-1] if built else live + 1, fold.part.row_type)
     if built:
         await _keep_if_usable(table, fold, storage)
-    projector = Projector(fold, table, storage, storage, storage, registry, silent)
+    projector = projector_for(fold, table, storage, registry, silent)
     await storage.open_table(table)
+    await projector.check()
     await storage.register(projector.name, position=0, fold=fold.code)
     claimed = await storage.claim(projector.name, owner)
     while claimed is None:
         await asyncio.sleep(0.1)
         claimed = await storage.claim(projector.name, owner)
     await projector.begin(claimed)
-    position, folded = claimed.position, 0
+    position, dealt = claimed.position, 0
+    if isinstance(projector, SetProjector):
+        steps = _by_sql(projector, storage, claimed)
+    else:
+        steps = _by_fold(projector, storage, registry, claimed)
+    async for position, head, events in steps:
+        if events:
+            dealt += events
+            yield RebuildStep(position=position, head=head, events=dealt, generation=table.generation)
+    await storage.switch(table)
+    if live:
+        # whoever runs the old build loses its lease and moves over; the old rows stay until the next rebuild
+        await storage.forget(processor_name(TableSpec(name, live, fold.part.row_type)))
+    for old in await storage.generations(name):
+        if old < live:
+            await storage.drop_table(TableSpec(name, old, fold.part.row_type))
+    yield RebuildStep(position=position, head=position, events=dealt, generation=table.generation, switched=True)
+
+
+async def _by_fold(
+    projector: Projector, storage: Storage, registry: Registry, claimed: Checkpoint
+) -> AsyncIterator[Done]:
+    position, token = claimed.position, claimed.token
     types = tuple(sorted(projector.types))
     coming: asyncio.Task[list[Narrow]] | None = None
     while True:
@@ -66,30 +107,31 @@ async def rebuild(fold: Fold[Any], storage: Storage, registry: Registry, owner: 
             if position < head:
                 page = Page(position, [], registry)
                 page.last = head
-                position = await projector.consume(page, [], claimed.token, position)
+                position = await projector.consume(page, [], token, position)
+                yield position, head, 0
             if await storage.head() == head:
                 break
             continue
-        if await projector.consume_narrow(narrow, claimed.token, position):
+        if await projector.consume_narrow(narrow, token, position):
             position = narrow[-1][0]
         else:
             page = Page(position, await storage.read(wanted, limit=_PAGE), registry)
-            position = await projector.consume(page, list(range(len(page.events))), claimed.token, position)
-        folded += len(narrow)
-        yield RebuildStep(position=position, head=head, events=folded, generation=table.generation)
+            position = await projector.consume(page, list(range(len(page.events))), token, position)
+        yield position, head, len(narrow)
         if len(narrow) < _PAGE:
             break  # what came meanwhile is little, and as long as others write there will always be some
-    await storage.switch(table)
-    if live:
-        # whoever runs the old build loses its lease and moves over; the old rows stay until the next rebuild
-        await storage.forget(processor_name(TableSpec(name, live, fold.part.row_type)))
-    for old in await storage.generations(name):
-        if old < live:
-            await storage.drop_table(TableSpec(name, old, fold.part.row_type))
-    yield RebuildStep(position=position, head=position, events=folded, generation=table.generation, switched=True)
 
 
-async def _keep_if_usable(table: TableSpec, fold: Fold[Any], storage: Storage) -> None:
+async def _by_sql(projector: SetProjector, storage: Storage, claimed: Checkpoint) -> AsyncIterator[Done]:
+    place = Place(claimed.position, claimed.position)
+    while place.more:
+        head = await storage.head()
+        place = await projector.step(claimed.token, place, head)
+        yield place.position, head, place.events
+    await storage.advance(Advance(processor=projector.name, token=claimed.token, old=place.stored, new=place.position))
+
+
+async def _keep_if_usable(table: TableSpec, fold: Fold[Any] | SqlFold[Any], storage: Storage) -> None:
     """An interrupted build is gone on with if the same code began it; otherwise nothing of it is left."""
     name = processor_name(table)
     begun = next((c for c in await storage.checkpoints() if c.processor == name), None)

@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 
 from daicho.core.errors import ConcurrencyError, NotRunning
 from daicho.ports.event_store import Appended, AppendRequest, EventStore, StreamWrite
@@ -73,6 +74,15 @@ class Appender:
             await asyncio.wait([drain])
             if self._drain is drain:
                 return  # cancelled before it had begun
+
+    async def leave(self) -> None:
+        """Gives up what is under way, and returns when nothing is."""
+        self._closed = True
+        if (drain := self._drain) is not None:
+            drain.cancel()
+            while not drain.done():
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait([drain])
 
     async def _run(self) -> None:
         try:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from copy import copy
 from itertools import chain
 from typing import Any, TypeAlias
 from weakref import WeakValueDictionary
@@ -28,6 +29,7 @@ from daicho.ports.event_store import (
     StreamWrite,
 )
 from daicho.ports.probe import Probe
+from daicho.ports.storage import Joined
 from daicho.write.appending import Appender
 from daicho.write.encoding import Encoding
 from daicho.write.middleware.idempotency import outcome_of
@@ -68,6 +70,8 @@ class Execution:
         self._turns: WeakValueDictionary[Criteria | str, asyncio.Lock] = WeakValueDictionary()
 
     async def __call__(self, envelope: Envelope) -> Receipt:
+        if envelope.within is not None and envelope.within is not self._store:
+            return await self._inside(envelope, envelope.within)
         behaviour = self._behaviours.get(type(envelope.command))
         if behaviour is None:
             raise UnknownMessage(
@@ -81,6 +85,21 @@ class Execution:
         if rules is not None and rules.concern(type(envelope.command)):
             return await self._under_rules(envelope, behaviour, rules)
         return await self._in_stream(envelope, behaviour)
+
+    async def _inside(self, envelope: Envelope, joined: Joined) -> Receipt:
+        """The same in a transaction of the caller's: read and written through `joined`, with nothing of it kept here,
+        and without a turn: whose turn it is says the database, and it may be for a transaction that waits for us."""
+        inside = copy(self)
+        inside._store = inside._log = joined
+        inside._repository, inside._rulebook = self._repository.through(joined), self._rulebook.through(joined)
+        inside._appender, inside._turns = Appender(joined), WeakValueDictionary()
+        try:
+            receipt = await inside(envelope)
+        finally:
+            await inside._appender.leave()
+        if (hot := self._repository.held(receipt.stream)) is not None:
+            self._repository.evict(receipt.stream, hot)  # the next one need not find out that it is old
+        return receipt
 
     # -- one stream -----------------------------------------------------------------------------------------------
 

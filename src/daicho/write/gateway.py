@@ -80,7 +80,8 @@ class Gateway:
         expected = envelope.expected
         if expected is not None and not isinstance(expected, int):
             raise InvalidMessage("a posted command can expect a version only as a number", do="leave `expected` out")
-        stands = await self._log.record(
+        log = self._log if envelope.within is None else envelope.within
+        stands = await log.record(
             CommandOutcome(
                 command_id=envelope.command_id,
                 name=envelope.name,

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sys
 from collections import OrderedDict
 from datetime import datetime
 from hashlib import blake2b
@@ -61,6 +62,12 @@ class Repository:
         self._hot: OrderedDict[str, Held] = OrderedDict()
         self._loading: dict[str, asyncio.Future[Held | None]] = {}
         self._freezers: dict[str, Freezer] = {}
+
+    def through(self, events: EventStore) -> "Repository":
+        """For one command on what `events` sees, which may never come to be: nothing of it is kept."""
+        other = Repository(events, self._snapshots, self._registry, snapshot_after=sys.maxsize, hot=1)
+        other._freezers = self._freezers
+        return other
 
     # -- hot states -----------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Iterable, Mapping
+from copy import copy
 from datetime import datetime
 from typing import Generic, NamedTuple, TypeVar
 
@@ -75,6 +76,13 @@ class Rulebook:
         """By tag: how many streams held the value up to a position."""
         self._inherited: dict[str, _Inherited] = {}
         self._reading = asyncio.Lock()
+
+    def through(self, store: EventStore) -> "Rulebook":
+        """For one decision on what `store` sees, which may never come to be. Counts are of what lies before the head,
+        so of what has come to be, and are shared; what single streams hold is not."""
+        other = copy(self)
+        other.store, other._held = store, _Recent(_KEPT)
+        return other
 
     def decode(self, event: StoredEvent) -> Event:
         return self.registry.decode(event.type, event.schema_version, event.data, event.position)

@@ -16,6 +16,7 @@ from daicho.testing.contracts.command_log import CommandLogContract
 from daicho.testing.contracts.dead_letter_store import DeadLetterStoreContract
 from daicho.testing.contracts.event_store import EventStoreContract
 from daicho.testing.contracts.snapshot_store import SnapshotStoreContract
+from daicho.testing.contracts.sql_views import SqlViewsContract
 from daicho.testing.contracts.storage import StorageContract
 from daicho.testing.contracts.view_store import ViewStoreContract
 
@@ -27,6 +28,7 @@ __all__ = [
     "DeadLetterStoreContract",
     "EventStoreContract",
     "SnapshotStoreContract",
+    "SqlViewsContract",
     "StorageContract",
     "ViewStoreContract",
 ]

@@ -62,6 +62,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """What was written is there after closing and opening again."""
     cross_process: bool = True
     """Two storages that are opened on the same place at the same time see the same contents."""
+    sql: bool = False
+    """Projections may be SQL: it fulfils `daicho.ports.sql_views.SqlViews`, too."""
 
 
 class HandClock:

@@ -18,6 +18,7 @@ from daicho.testing.contracts.command_log import CommandLogContract
 from daicho.testing.contracts.dead_letter_store import DeadLetterStoreContract, park, parked
 from daicho.testing.contracts.event_store import EventStoreContract
 from daicho.testing.contracts.snapshot_store import SnapshotStoreContract
+from daicho.testing.contracts.sql_views import SqlViewsContract
 from daicho.testing.contracts.view_store import ViewStoreContract
 
 __all__ = ["StorageContract"]
@@ -38,6 +39,7 @@ class StorageContract(
     DeadLetterStoreContract,
     CommandLogContract,
     ViewStoreContract,
+    SqlViewsContract,
 ):
     def _durable(self) -> None:
         if not self.capabilities.durable:

@@ -1,9 +1,10 @@
 """The same command twice is the same command once."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
+from functools import partial
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Protocol
 
 from daicho.core.codec import encode_json
 from daicho.core.errors import KeyReused, Rejected
@@ -14,12 +15,18 @@ from daicho.core.times import to_text
 from daicho.ports.clock import Clock
 from daicho.ports.command_log import CommandLog
 from daicho.ports.command_sender import Envelope
-from daicho.ports.event_store import CommandOutcome, Selection
+from daicho.ports.event_store import CommandOutcome, EventStore, Selection
 from daicho.write.pipeline import Handler
 
 __all__ = ["Idempotency", "check_content", "fingerprint_of", "outcome_of"]
 
-Read = Callable[[Selection], Awaitable[list[RecordedEvent[Any]]]]
+
+class Read(Protocol):
+    def __call__(
+        self, selection: Selection, /, joined: EventStore | None = None
+    ) -> Awaitable[list[RecordedEvent[Any]]]:
+        """All events of the selection; those that `joined` sees, if it is given."""
+        ...
 
 
 def fingerprint_of(envelope: Envelope) -> str:
@@ -74,6 +81,9 @@ class Idempotency:
     async def __call__(self, envelope: Envelope, proceed: Handler) -> Receipt:
         if not envelope.may_repeat and not envelope.is_remembered:
             return await proceed(envelope)
+        if envelope.within is not None:
+            # one in flight may be waiting for this very transaction: the database settles it
+            return await self._earlier(envelope) or await self._now(envelope, proceed)
         while other := self._in_flight.get(envelope.command_id):
             await asyncio.wait([other])
         done = self._in_flight[envelope.command_id] = asyncio.get_running_loop().create_future()
@@ -91,7 +101,7 @@ class Idempotency:
             if earlier := await self._by_events(envelope, envelope.correlation_id):
                 return earlier
             if refusal := outcome_of(envelope, "rejected", self._clock, error.what):
-                await self._log.record(refusal)
+                await self._log_of(envelope).record(refusal)
             raise
         if receipt.events:
             return receipt
@@ -101,7 +111,7 @@ class Idempotency:
         if not envelope.is_remembered and (receipt := await self._by_events(envelope, envelope.correlation_id)):
             return receipt
         # for the others the log is enough: an outcome is written in the transaction of the events it is about
-        outcome = await self._log.outcome(envelope.command_id)
+        outcome = await self._log_of(envelope).outcome(envelope.command_id)
         if outcome is None:
             return None
         check_content(envelope, outcome)
@@ -120,13 +130,21 @@ class Idempotency:
             duplicate=True,
         )
 
+    def _log_of(self, envelope: Envelope) -> CommandLog:
+        return self._log if envelope.within is None else envelope.within
+
     async def _by_events(self, envelope: Envelope, correlation_id: str) -> Receipt | None:
-        first = await self._read(Selection(event_id=event_id(correlation_id, envelope.command_id, 0)))
+        read = self._read if envelope.within is None else partial(self._read, joined=envelope.within)
+        first = await read(Selection(event_id=event_id(correlation_id, envelope.command_id, 0)))
         if not first:
             return None
-        events = await self._read(
-            Selection(correlation_id=correlation_id, causation_id=envelope.command_id, after=first[0].position - 1)
+        own = Selection(
+            correlation_id=correlation_id,
+            causation_id=envelope.command_id,
+            after=first[0].position - 1,
+            beyond_head=True,  # they are there, though somebody else's transaction may keep the head back
         )
+        events = await read(own)
         last = events[-1]
         return Receipt(
             command_id=envelope.command_id,

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import psycopg
+from psycopg.pq import TransactionStatus
 
 from daicho.adapters.stores.postgres.aside import Aside
 from daicho.adapters.stores.postgres.failures import is_lost, is_outdated, translated
@@ -65,6 +66,15 @@ class Transaction:
         cursor = await self._connection.execute(text.encode(), values, binary=True)
         return await cursor.fetchall() if cursor.description else []
 
+    async def once(self, text: str, values: Sequence[Any] = ()) -> None:
+        """Executes a statement that is planned anew for these very values."""
+        await self._connection.execute(text.encode(), values, binary=True, prepare=False)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether nothing has ended it."""
+        return self._connection.pgconn.transaction_status == TransactionStatus.INTRANS
+
     async def changed(self, text: str, values: Sequence[Any] = ()) -> int:
         """Executes the statement and returns how many rows it touched."""
         return (await self._connection.execute(text.encode(), values, binary=True)).rowcount
@@ -94,37 +104,49 @@ class Part:
 
     async def _read(self, text: str, values: Sequence[Any] = ()) -> Rows:
         """Answers of a statement that changes nothing; asked again if the connection breaks."""
-        async with self._opened().lines.lent() as line:
+        lines = self._opened().lines
+        line = await lines.take()
+        try:
             while True:
                 try:
-                    return await line.rows(text, values)
+                    return (await line.execute(text, values))[0]
                 except psycopg.Error as error:
                     if not is_lost(error) and not is_outdated(error):
                         raise translated(error, self._location.url) from error
                     await line.hang_up()  # the next try gets a new connection, or StoreUnavailable
+        finally:
+            await lines.give(line)
 
     async def _rows(self, text: str, values: Sequence[Any] = ()) -> Rows:
         """Executes one statement, durably, and returns its rows. Raises OutcomeUnknown if the answer was lost."""
-        async with self._opened().lines.lent() as line:
-            connection = await line.ready()
-            with self._told():
-                return await Transaction(connection).rows(text, values)
+        return (await self._execute(text, values))[0]
 
     async def _changed(self, text: str, values: Sequence[Any] = ()) -> int:
         """Executes one statement, durably, and returns how many rows it touched. Raises OutcomeUnknown."""
-        async with self._opened().lines.lent() as line:
-            connection = await line.ready()
+        return (await self._execute(text, values))[1]
+
+    async def _execute(self, text: str, values: Sequence[Any]) -> tuple[Rows, int]:
+        lines = self._opened().lines
+        line = await lines.take()
+        try:
+            await line.ready()
             with self._told():
-                return await Transaction(connection).changed(text, values)
+                return await line.execute(text, values)
+        finally:
+            await lines.give(line)
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncGenerator[Transaction]:
         """Everything inside happens together, durable when it is left; nothing of it if something raises."""
-        async with self._opened().lines.lent() as line:
+        lines = self._opened().lines
+        line = await lines.take()
+        try:
             connection = await line.ready()
             with self._told():
                 async with connection.transaction():
                     yield Transaction(connection)
+        finally:
+            await lines.give(line)
 
     def _told(self) -> "_Told":
         return _Told(self._location.url)

@@ -40,6 +40,8 @@ class Head:
         self._longest = _LONGEST_POLLING if channel is None else _LONGEST_LISTENING
         self._told, self._told_at = 0, 0.0
         self._hearing: Connection | None = None
+        self._watched = -1
+        """Number of the socket at which notifications are heard while nothing else happens there."""
         self._loop = asyncio.get_running_loop()
         self._touched = asyncio.Event()
         self._moved = asyncio.Event()
@@ -146,20 +148,26 @@ class Head:
     async def _rest(self, pause: float) -> None:
         if self._told < self.written and self._channel is not None:
             pause = min(pause, _NOTIFY_EVERY)
-        hearing = self._hearing
-        descriptor = -1
-        if hearing is not None and not hearing.closed:
-            descriptor = hearing.fileno()
-            self._loop.add_reader(descriptor, self._heard, hearing)
+        self._listen()
         try:
             async with asyncio.timeout(pause):
                 await self._touched.wait()
         except TimeoutError:
             pass
         finally:
-            if descriptor >= 0:
-                self._loop.remove_reader(descriptor)
+            self._stop_listening()
         self._touched.clear()
+
+    def _listen(self) -> None:
+        hearing = self._hearing
+        if hearing is not None and not hearing.closed:
+            self._watched = hearing.fileno()
+            self._loop.add_reader(self._watched, self._heard, hearing)
+
+    def _stop_listening(self) -> None:
+        if self._watched >= 0:
+            self._loop.remove_reader(self._watched)
+            self._watched = -1
 
     def _heard(self, connection: Connection) -> None:
         pgconn = connection.pgconn
@@ -169,7 +177,7 @@ class Head:
                 if notified.be_pid != pgconn.backend_pid:
                     self._touched.set()
         except psycopg.Error:
-            self._loop.remove_reader(connection.fileno())
+            self._stop_listening()  # at once: the number of the socket may be another's in a moment
             self._touched.set()  # the next look finds the connection broken, and makes another
 
     def _fail(self, error: StoreError | Exception) -> None:

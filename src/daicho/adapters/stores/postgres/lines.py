@@ -4,8 +4,8 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 import psycopg
@@ -19,9 +19,6 @@ from daicho.core.errors import StoreBusy, StoreClosed, StoreUnavailable
 
 __all__ = ["SETTINGS", "Connection", "Line", "Lines", "Rows", "raw_json"]
 
-Connection: TypeAlias = AsyncConnection[tuple[Any, ...]]
-Rows: TypeAlias = list[tuple[Any, ...]]
-
 SETTINGS = """select
 set_config('default_transaction_isolation', 'read committed', false),
 set_config('idle_in_transaction_session_timeout', '10s', false),
@@ -29,6 +26,9 @@ set_config('lock_timeout', '10s', false),
 set_config('timezone', 'UTC', false),
 set_config('jit', 'off', false),
 set_config('client_min_messages', 'warning', false)"""
+Connection: TypeAlias = AsyncConnection[tuple[Any, ...]]
+Rows: TypeAlias = list[tuple[Any, ...]]
+
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.02, 0.5
 _OID_BYTEA = 17
 
@@ -53,7 +53,9 @@ class Line:
         """The connection, in working order. Raises StoreUnavailable after `reconnect_within` seconds of trying."""
         connection = self._connection
         if connection is not None and not connection.closed:
-            return connection
+            if connection.pgconn.transaction_status == TransactionStatus.IDLE:
+                return connection
+            await self.hang_up()  # somebody was cancelled in the middle of it
         deadline, pause = time.monotonic() + self._location.reconnect_within, _SHORTEST_PAUSE
         while True:
             try:
@@ -92,15 +94,19 @@ class Line:
 
     async def rows(self, text: str, values: Sequence[Any] = ()) -> Rows:
         """Executes one statement by itself. Raises the driver's errors."""
+        return (await self.execute(text, values))[0]
+
+    async def execute(self, text: str, values: Sequence[Any] = ()) -> tuple[Rows, int]:
+        """The rows, and how many rows were touched."""
         connection = await self.ready()
         cursor = await connection.execute(text.encode(), values, binary=True)
-        return await cursor.fetchall() if cursor.description else []
+        return await cursor.fetchall() if cursor.description else [], cursor.rowcount
 
-    async def tidy(self) -> None:
-        """After use: whatever was left open is given up."""
+    @property
+    def is_tidy(self) -> bool:
+        """Whether nothing was left under way or open."""
         connection = self._connection
-        if connection is not None and connection.pgconn.transaction_status != TransactionStatus.IDLE:
-            await self.hang_up()
+        return connection is None or connection.pgconn.transaction_status == TransactionStatus.IDLE
 
     async def hang_up(self) -> None:
         connection, self._connection = self._connection, None
@@ -118,8 +124,8 @@ class Lines:
         self._free = asyncio.Semaphore(location.pool)
         self._closed = False
 
-    @asynccontextmanager
-    async def lent(self) -> AsyncGenerator[Line]:
+    async def take(self) -> Line:
+        """A line for the caller alone, until it is given back."""
         if self._free.locked():
             try:
                 async with asyncio.timeout(30):
@@ -132,20 +138,16 @@ class Lines:
                 ) from None
         else:
             await self._free.acquire()
-        try:
-            if self._closed:
-                raise StoreClosed(f"{self._location.url} is closed", do="use the store between `open()` and `close()`")
-            line = self._idle.pop() if self._idle else Line(self._location, prepare=self._prepare)
-            try:
-                yield line
-            finally:
-                await line.tidy()
-                if self._closed:
-                    await line.hang_up()
-                else:
-                    self._idle.append(line)
-        finally:
+        if self._closed:
             self._free.release()
+            raise StoreClosed(f"{self._location.url} is closed", do="use the store between `open()` and `close()`")
+        return self._idle.pop() if self._idle else Line(self._location, prepare=self._prepare)
+
+    async def give(self, line: Line) -> None:
+        if self._closed or not line.is_tidy:
+            await line.hang_up()
+        self._idle.append(line)
+        self._free.release()
 
     async def close(self) -> None:
         self._closed = True

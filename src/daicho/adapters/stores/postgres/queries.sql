@@ -210,3 +210,24 @@ delete from daicho.daicho_tables where name = %s and generation = %s returning l
 -- table or view, as it is written in SQL. Comments tell what the type does not.
 select attname::text, concat_ws(' ', format_type(atttypid, atttypmod), col_description(attrelid, attnum))
 from pg_attribute where attrelid = to_regclass(%s) and attnum > 0 and not attisdropped order by attnum
+
+-- name: stretch
+-- types, parked streams, after, up to, limit: how many events of any type, the last one's position; and of these types,
+-- how many are to be dealt with, are of parked streams, hold what SQL cannot read
+select count(*), max(position), count(*) filter (where wanted and not parked), count(*) filter (where wanted and parked),
+count(*) filter (where wanted and not parked and hidden)
+from (
+  select position, type = any (%s::text[]) as wanted, stream = any (%s::text[]) as parked, packed is not null as hidden
+  from daicho.events where position > %s and position <= %s order by position limit %s
+) as page
+
+-- name: step_events
+-- after, up to, types, streams to leave out: what the SQL of a projection sees
+select position, stream, version, type, schema_version, event_id, occurred_at, recorded_at, actor, tenant,
+correlation_id, causation_id, tags, metadata, data
+from daicho.events where position > %s and position <= %s and type = any (%s::text[]) and not stream = any (%s::text[])
+
+-- name: hidden
+-- as step_events
+select 1 from daicho.events where position > %s and position <= %s and type = any (%s::text[])
+and not stream = any (%s::text[]) and packed is not null limit 1

@@ -21,6 +21,7 @@ from daicho.adapters.stores.postgres.schema import migrate
 from daicho.adapters.stores.postgres.server import checked_version, is_pooled
 from daicho.adapters.stores.postgres.snapshots import PostgresSnapshots
 from daicho.adapters.stores.postgres.views import PostgresViews
+from daicho.adapters.stores.postgres.within import PostgresJoining
 from daicho.core.errors import StoreFailed
 from daicho.ports.storage import Finding
 
@@ -28,6 +29,7 @@ __all__ = ["PostgresStorage"]
 
 
 class PostgresStorage(
+    PostgresJoining,
     PostgresEvents,
     PostgresSnapshots,
     PostgresCheckpoints,

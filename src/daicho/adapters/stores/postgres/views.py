@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from daicho.adapters.stores.postgres.base import Part
 from daicho.adapters.stores.postgres.lines import Rows
+from daicho.adapters.stores.postgres.sets import PostgresSets
 from daicho.adapters.stores.postgres.tables import Table, table_for
 from daicho.adapters.stores.postgres.together import Together
 from daicho.core.errors import StoreFailed, WiringError
@@ -13,7 +13,7 @@ from daicho.ports.view_store import TableSpec, ViewChange
 __all__ = ["PostgresViews"]
 
 
-class PostgresViews(Part):
+class PostgresViews(PostgresSets):
     async def open_table(self, table: TableSpec) -> None:
         compiled = self._table(table)
         async with self._transaction() as transaction:

@@ -217,3 +217,24 @@ delete from daicho_tables where name = ? and generation = ?
 -- name: columns
 -- table
 select name, type from pragma_table_info(?)
+
+-- name: stretch
+-- JSON array of types, JSON array of parked streams, after, up to, limit: how many events of any type, the last one's
+-- position; and of these types, how many are to be dealt with, are of parked streams, hold what SQL cannot read
+select count(*), max(position), coalesce(sum(wanted and not parked), 0), coalesce(sum(wanted and parked), 0),
+coalesce(sum(wanted and not parked and hidden), 0)
+from (
+  select position, type in (select value from json_each(?)) as wanted,
+  stream in (select value from json_each(?)) as parked, typeof(data) = 'blob' as hidden
+  from events where position > ? and position <= ? order by position limit ?
+)
+
+-- name: step_events
+-- after, up to, JSON array of types, JSON array of streams to leave out: what the SQL of a projection sees
+select * from events where position > ? and position <= ? and type in (select value from json_each(?))
+and stream not in (select value from json_each(?))
+
+-- name: hidden
+-- as step_events
+select 1 from events where position > ? and position <= ? and type in (select value from json_each(?))
+and stream not in (select value from json_each(?)) and typeof(data) = 'blob' limit 1

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from daicho.adapters.stores.sqlite.base import Part
 from daicho.adapters.stores.sqlite.checkpoints import move_checkpoint
 from daicho.adapters.stores.sqlite.driver import Connection
 from daicho.adapters.stores.sqlite.letters import park_all, went_through
 from daicho.adapters.stores.sqlite.queries import statement
+from daicho.adapters.stores.sqlite.sets import SqliteSets
 from daicho.adapters.stores.sqlite.tables import Table, table_for
 from daicho.adapters.stores.sqlite.writer import Transaction
 from daicho.core.errors import StoreFailed, WiringError
@@ -73,7 +73,7 @@ def _no_table(table: Table) -> StoreFailed:
     )
 
 
-class SqliteViews(Part):
+class SqliteViews(SqliteSets):
     async def open_table(self, table: TableSpec) -> None:
         compiled = table_for(table)
         await self._write(lambda transaction: _open_table(transaction, compiled))

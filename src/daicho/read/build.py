@@ -1,0 +1,38 @@
+"""One build of one view: which table it is, and which checkpoint vouches for it."""
+
+from typing import Any, Generic, TypeVar
+
+from daicho.core.projection import Fold
+from daicho.core.registry import Registry
+from daicho.core.sql_projection import SqlFold
+from daicho.ports.view_store import TableSpec, ViewStore
+
+__all__ = ["Build", "processor_name"]
+
+F = TypeVar("F", bound="Fold[Any] | SqlFold[Any]")
+
+
+def processor_name(table: TableSpec) -> str:
+    """Each build of a view has a checkpoint of its own."""
+    return f"projection:{table.name}@{table.generation}"
+
+
+class Build(Generic[F]):
+    """What all projectors are, whatever makes their rows."""
+
+    def __init__(self, fold: F, table: TableSpec, views: ViewStore, registry: Registry) -> None:
+        self.fold, self.table, self.name = fold, table, processor_name(table)
+        self.complete_at = 0
+        self.types = frozenset(registry.names_of(fold.events))
+        self._views = views
+
+    async def locate(self) -> str:
+        """Moves to the build that readers see, which another process may have switched."""
+        live = await self._views.live_generation(self.table.name)
+        if live is not None and live != self.table.generation:
+            self.table = TableSpec(self.table.name, live, self.table.row_type)
+            self.name = processor_name(self.table)
+        return self.name
+
+    async def check(self) -> None:
+        """Whether it can run at all, once its table is there. Raises WiringError."""
