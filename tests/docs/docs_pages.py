@@ -162,7 +162,7 @@ class Run:
                 "TERM": "dumb",
             }
             done = subprocess.run(
-                words, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=60, check=False
+                words, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=180, check=False
             )
             said = done.stdout + done.stderr
             assert done.returncode == status, f"{block.place}: $ {command} ended with {done.returncode}:\n{said}"
