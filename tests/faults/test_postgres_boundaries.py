@@ -16,11 +16,10 @@ LOCKS = "perform pg_advisory_xact_lock(each.key)"
 
 
 def decide(url: str, folder: Path, *, processes: int, each: int) -> None:
+    courses = str(max(30, processes * each // 200))  # so that a decision does not read more and more
+    program = [sys.executable, "-m", "tests.faults.boundary_worker", url]
     workers = [
-        subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.boundary_worker", url, str(folder / f"w{n}"), f"s{n}", str(each)],
-            cwd=ROOT,
-        )
+        subprocess.Popen([*program, str(folder / f"w{n}"), f"s{n}", str(each), courses], cwd=ROOT)
         for n in range(processes)
     ]
     with running(workers):

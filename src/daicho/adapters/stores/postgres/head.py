@@ -16,7 +16,7 @@ import psycopg
 
 from daicho.adapters.stores.postgres.failures import is_lost, translated
 from daicho.adapters.stores.postgres.lines import Connection, Line
-from daicho.core.errors import StoreClosed, StoreError
+from daicho.core.errors import DaichoError, StoreClosed, StoreError, StoreFailed
 
 __all__ = ["Head"]
 
@@ -46,7 +46,7 @@ class Head:
         self._touched = asyncio.Event()
         self._moved = asyncio.Event()
         self._asked: list[asyncio.Future[None]] = []
-        self._error: StoreError | None = None
+        self._error: DaichoError | None = None
         self._closed = False
         self._task: asyncio.Task[None] | None = None
 
@@ -119,6 +119,14 @@ class Head:
                     self._asked = [*asked, *self._asked]
                     continue
                 self._fail(translated(error, self._shown))
+            except asyncio.CancelledError:
+                self._asked = [*asked, *self._asked]  # whoever closes answers them
+                raise
+            except Exception as error:  # noqa: BLE001 - the tracker must live, and whoever waits must be told
+                await self._line.hang_up()
+                failed = StoreFailed(f"the head of {self._shown} cannot be looked at", why=repr(error))
+                failed.__cause__ = error
+                self._fail(failed)
             self._answer(asked)
             on_its_way = self.seen < self.written
             pause = _SHORTEST if on_its_way or self.seen > before else min(pause * _GROWTH, self._longest)
@@ -180,8 +188,7 @@ class Head:
             self._stop_listening()  # at once: the number of the socket may be another's in a moment
             self._touched.set()  # the next look finds the connection broken, and makes another
 
-    def _fail(self, error: StoreError | Exception) -> None:
-        assert isinstance(error, StoreError)
+    def _fail(self, error: DaichoError) -> None:
         if self._error is None:
             log.warning("the head of %s cannot be looked at: %s", self._shown, error)
         self._error = error
