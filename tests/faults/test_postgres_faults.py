@@ -41,7 +41,7 @@ async def test_an_append_whose_acknowledgement_is_lost_is_answered_with_its_plac
         await store.open()
         await store.append([request("before", "a")])
         asked = [request(f"order-{n}", "a", "b", expected=expected) for n in range(3)]  # type: ignore[arg-type]
-        trap = proxy.cut_after_commit_before_ack(b".append(")
+        trap = proxy.cut_after_commit_before_ack(b".append")
         answers = await store.append(asked)
         assert trap.sprung
         await store.close()
@@ -61,7 +61,7 @@ async def test_a_conditional_append_does_not_take_its_own_events_for_somebody_el
         store = store_at(proxy.through(postgres_url))
         await store.open()
         condition = AppendCondition(Criteria(tags=["seat:1"]))
-        trap = proxy.cut_after_commit_before_ack(b".append(")
+        trap = proxy.cut_after_commit_before_ack(b".append")
         [answer] = await store.append([request("order-1", event("sold", tags=("seat:1",)), condition=condition)])
         assert trap.sprung
         assert isinstance(answer, Appended)
@@ -73,7 +73,7 @@ async def test_an_append_that_never_reached_the_server_is_sent_again(postgres_ur
     with PostgresProxy(port_of(postgres_url)) as proxy:
         store = store_at(proxy.through(postgres_url))
         await store.open()
-        trap = proxy.cut_before(b".append(")
+        trap = proxy.cut_before(b".append")
         [answer] = await store.append([request("order-1", "a", expected=ABSENT)])
         assert trap.sprung
         assert isinstance(answer, Appended)
@@ -100,7 +100,7 @@ async def test_a_server_that_stays_away_leaves_the_outcome_unknown_and_a_retry_f
         await store.open()
         await store.append([request("before", "a")])
         asked = request("order-1", "a", "b", expected=ABSENT)
-        proxy.cut_after_commit_before_ack(b".append(")
+        proxy.cut_after_commit_before_ack(b".append")
         appending = asyncio.create_task(store.append([asked]))
         await asyncio.sleep(0)
         proxy.refuse()
@@ -167,7 +167,7 @@ async def test_an_outcome_recorded_with_an_append_whose_acknowledgement_is_lost_
         store = store_at(proxy.through(postgres_url))
         await store.open()
         outcome = CommandOutcome(command_id=str(uuid4()), name="Tested", state="done", received_at="2026-01-02")
-        proxy.cut_after_commit_before_ack(b".append(")
+        proxy.cut_after_commit_before_ack(b".append")
         asked = AppendRequest(writes=request("order-1", "a").writes, outcome=outcome)
         [answer] = await store.append([asked])
         assert isinstance(answer, Appended)

@@ -54,8 +54,12 @@ class Feed:
         self._store, self._registry, self._page_size = store, registry, page_size
         self._pages: OrderedDict[int, Page] = OrderedDict()
         self._fetching: dict[int, asyncio.Future[Page | None]] = {}
+        self._coming: set[asyncio.Task[Page]] = set()
         self.head = 0
         self._moved = asyncio.Event()
+        self._waiting = 0
+        self._wanted = asyncio.Event()
+        """Set while somebody waits: else the store need not look how far it has come."""
         self._tracker: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -69,10 +73,15 @@ class Feed:
             if not self._tracker.cancelled():
                 self._tracker.exception()  # told to whoever waited; leaving goes on
             self._tracker = None
+        for fetching in list(self._coming):
+            fetching.cancel()
+        if self._coming:
+            await asyncio.wait(self._coming)
         self.nudge()
 
     async def _track(self) -> None:
         while True:
+            await self._wanted.wait()
             self.head = await self._store.wait(self.head)
             self._moved.set()
             self._moved = asyncio.Event()
@@ -87,6 +96,18 @@ class Feed:
 
         Raises what the store raised, if it cannot be watched any more.
         """
+        if self.head > after:
+            return True
+        self._waiting += 1
+        self._wanted.set()
+        try:
+            return await self._grown(after, timeout)
+        finally:
+            self._waiting -= 1
+            if not self._waiting:
+                self._wanted.clear()
+
+    async def _grown(self, after: int, timeout: float | None) -> bool:
         while self.head <= after:
             tracker, moved = self._tracker, self._moved
             if tracker is None or tracker.done():
@@ -109,11 +130,35 @@ class Feed:
         page = self._pages.get(after)
         if page is not None:
             self._pages.move_to_end(after)
-            return page
+        else:
+            page = await self._shared(after)
+        if len(page.events) == self._page_size and self._ahead(page.last):
+            await asyncio.sleep(0)  # so that it is really asked for, before we are busy with this page
+        return page
+
+    async def _shared(self, after: int) -> Page:
+        """Fetched once, whoever asks meanwhile: each `after` has at most one fetch under way."""
         while fetching := self._fetching.get(after):
             shared = await asyncio.shield(fetching)
             if shared is not None:  # else whoever fetched it was cancelled
                 return shared
+        return self._pages.get(after) or await self._fetch(after)
+
+    def _ahead(self, after: int) -> bool:
+        """Fetches the page behind a full one while that is dealt with."""
+        needed = after not in self._pages and after not in self._fetching and after < self.head
+        if needed:
+            fetching = asyncio.ensure_future(self._shared(after))
+            self._coming.add(fetching)
+            fetching.add_done_callback(self._came)
+        return needed
+
+    def _came(self, fetching: "asyncio.Task[Page]") -> None:
+        self._coming.discard(fetching)
+        if not fetching.cancelled():
+            fetching.exception()  # whoever needs the page asks again, and is told
+
+    async def _fetch(self, after: int) -> Page:
         future: asyncio.Future[Page | None] = asyncio.get_running_loop().create_future()
         self._fetching[after] = future
         try:

@@ -10,7 +10,7 @@ import msgspec
 from daicho.core.collecting import uncollected
 from daicho.core.errors import InvalidMessage, NotRunning
 from daicho.core.ids import is_uuid
-from daicho.core.messages import RecordedEvent
+from daicho.core.messages import RecordedEvent, replace
 from daicho.core.registry import Registry
 from daicho.core.stored import StoredEvent, recorded
 from daicho.core.times import to_text
@@ -77,6 +77,8 @@ class History:
         """Page by page; the next one is on its way while this one is looked at."""
         left = limit
         coming: asyncio.Task[list[StoredEvent]] | None = None
+        if left is None and not (selection.up_to or selection.stream or selection.event_id or selection.beyond_head):
+            selection = replace(selection, up_to=await self._store.head())  # else every page would ask for it
         page = await self._store.read(selection, limit=_PAGE if left is None else min(_PAGE, left))
         try:
             while page:
@@ -85,6 +87,7 @@ class History:
                     selection = _behind(selection, page[-1])
                     most = _PAGE if left is None else min(_PAGE, left)
                     coming = asyncio.ensure_future(self._store.read(selection, limit=most))
+                    await asyncio.sleep(0)  # so that it is really asked for, before we are busy with this page
                 yield page
                 page, coming = (await coming if coming else []), None
         finally:

@@ -103,6 +103,7 @@ async def _by_fold(
         if len(narrow) == _PAGE:  # the next page is read while this one is folded and written
             behind = Selection(after=narrow[-1][0], up_to=head, types=types)
             coming = asyncio.ensure_future(storage.read_narrow(behind, limit=_PAGE))
+            await asyncio.sleep(0)  # so that it is really asked for, before we are busy with this page
         if not narrow:
             if position < head:
                 page = Page(position, [], registry)

@@ -21,7 +21,7 @@ from daicho.adapters.stores.postgres.failures import is_lost, translated
 from daicho.adapters.stores.postgres.lines import Rows
 from daicho.adapters.stores.postgres.places import Places
 from daicho.adapters.stores.postgres.reading import query, stored_events
-from daicho.adapters.stores.postgres.requests import Group, independent
+from daicho.adapters.stores.postgres.requests import Group, independent, single_event
 from daicho.core.conditions import holds
 from daicho.core.errors import ConcurrencyError, DuplicateEventId, MessageError, OutcomeUnknown, StoreUnavailable
 from daicho.ports.event_store import Appended, AppendRequest, Selection, StoredEvent
@@ -53,6 +53,9 @@ class PostgresAppending(Part):
     async def append(self, requests: Sequence[AppendRequest]) -> list[Answer]:
         answers: list[Answer] = []
         left = list(requests)
+        if len(requests) == 1 and not self._opened().pooled and (single := single_event(requests[0])) is not None:
+            with self._opened().at_work():
+                return [await self._append_one(requests[0], single)]
         with self._opened().at_work():
             if any(request.outcome for request in left):
                 await self._settle_notes()
@@ -62,6 +65,20 @@ class PostgresAppending(Part):
                 inline = group[0].inline is not None
                 answers += await (self._append_inline(group) if inline else self._append_group(group))
         return answers
+
+    async def _append_one(self, request: AppendRequest, single: Sequence[Any]) -> Answer:
+        """The quickest way, for what needs no more than that. Whatever is out of the ordinary goes the long one."""
+        again = False
+        async with self._opened().writing:
+            try:
+                [(place,)] = await self._opened().writer.rows(self._queries["append_one"], (self._time(), *single))
+            except (psycopg.Error, UnicodeError) as error:
+                again, place = is_lost(error), None
+        if place is None:
+            [answer] = await self._append_group([request], again=again)
+            return answer
+        self._written_up_to(place)
+        return Appended(positions=(place,), versions=(single[1] + 1,))
 
     async def _append_group(self, requests: Sequence[AppendRequest], *, again: bool = False) -> list[Answer]:
         """`again`: whether this may have been executed before, and only the answer was lost."""

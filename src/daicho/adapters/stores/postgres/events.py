@@ -1,6 +1,10 @@
 """The register in the database."""
 
+from collections.abc import Callable
+from datetime import datetime
+
 from daicho.adapters.stores.postgres.appending import PostgresAppending
+from daicho.adapters.stores.postgres.loading import Loads
 from daicho.adapters.stores.postgres.reading import narrow_events, query, query_narrow, stored_events
 from daicho.ports.event_store import Narrow, Selection, StoredEvent
 
@@ -14,11 +18,20 @@ class PostgresEvents(PostgresAppending):
     What is read by stream needs no such care: version n + 1 is not there before version n.
     """
 
+    def __init__(self, url: str, *, now: Callable[[], datetime]) -> None:
+        super().__init__(url, now=now)
+        self._loads = self._loading()
+
+    def _loading(self) -> Loads:
+        return Loads(self._read, self._queries["load_one"], self._queries["load_many"])
+
     async def read(self, selection: Selection, *, limit: int) -> list[StoredEvent]:
         text, values = query(selection, limit, await self._horizon(selection))
         return stored_events(await self._read(self._in_schema(text), values))
 
     async def read_narrow(self, selection: Selection, *, limit: int) -> list[Narrow]:
+        if selection.stream is not None and selection == Selection(stream=selection.stream):
+            return await self._loads.narrow(selection.stream, limit)
         text, values = query_narrow(selection, limit, await self._horizon(selection))
         return narrow_events(await self._read(self._in_schema(text), values))
 
@@ -30,7 +43,7 @@ class PostgresEvents(PostgresAppending):
         head = self._opened().head
         if up_to is not None and up_to <= head.seen:
             return up_to
-        now = await head.now()
+        now = await head.now(up_to)
         return now if up_to is None else min(up_to, now)
 
     async def stream_version(self, stream: str) -> int:

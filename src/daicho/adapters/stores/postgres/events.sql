@@ -4,6 +4,10 @@
 -- now, keys, writes, conditions, events, outcomes: see migrations/0002
 select versions, refused, places from daicho.append(%s, %s::json, %s::json, %s::json, %s::json, %s::json)
 
+-- name: append_one
+-- now, stream, expected version, and the event: see migrations/0003
+select daicho.append_one(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+
 -- name: inline_turn
 -- Appends with inline work go one after another, over all processes: each finds the views at the event before its own.
 select set_config('idle_in_transaction_session_timeout', '10s', true),
@@ -13,6 +17,20 @@ pg_advisory_xact_lock(hashtextextended('inline', 'daicho.daicho_positions'::regc
 -- position, position: whether everything before the second is decided, and no event lies between the two.
 select daicho.safe_head(false) >= %s - 1
 and not exists (select 1 from daicho.events where position > %s and position < %s)
+
+-- name: load_one
+-- stream, limit
+select position, version, type, schema_version, data, packed from daicho.events where stream = %s order by version
+limit %s
+
+-- name: load_many
+-- [[stream, limit], ...] as JSON
+select wanted.n::integer, e.* from rows from (json_array_elements(%s::json)) with ordinality as wanted (item, n),
+lateral (
+  select position, version, type, schema_version, data, packed from daicho.events
+  where stream = wanted.item ->> 0 order by version limit (wanted.item ->> 1)::integer
+) as e
+order by wanted.n, e.version
 
 -- name: places
 -- event ids

@@ -1,26 +1,28 @@
 """How far readers may look: one tracker a process asks the database, and everybody here waits for it.
 
     own commit ──touch──┐
-    NOTIFY (a hint) ────┼──> safe_head() ──> greater? wake who waits, tell other processes (at most each 10 ms)
-    pause over ─────────┘
+    NOTIFY (a hint) ────┼──> does anybody wait? ──> safe_head() ──> greater? wake who waits
+    pause over ─────────┘    tell other processes (at most each 10 ms)
 
 Nothing depends on a notification: it only shortens the pause. The pause is a millisecond while something is known to
-be on its way, and grows to a quarter of a second while nothing happens.
+be on its way, and grows to a quarter of a second while nothing happens. Looking costs the server about as much as an
+append, so it is done at most once a millisecond, and not at all while nobody wants to know.
 """
 
 import asyncio
 import logging
 import time
+from contextlib import suppress
 
 import psycopg
 
 from daicho.adapters.stores.postgres.failures import is_lost, translated
-from daicho.adapters.stores.postgres.lines import Connection, Line
+from daicho.adapters.stores.postgres.lines import Line
 from daicho.core.errors import DaichoError, StoreClosed, StoreError, StoreFailed
 
 __all__ = ["Head"]
 
-_SHORTEST, _GROWTH = 0.001, 1.5
+_SHORTEST, _QUIET, _GROWTH = 0.001, 0.01, 1.5
 _LONGEST_LISTENING, _LONGEST_POLLING = 0.25, 0.05
 _NOTIFY_EVERY = 0.01
 _PATIENCE = 5.0
@@ -39,11 +41,14 @@ class Head:
         self._line, self._query, self._channel, self._shown = line, query, channel, shown
         self._longest = _LONGEST_POLLING if channel is None else _LONGEST_LISTENING
         self._told, self._told_at = 0, 0.0
-        self._hearing: Connection | None = None
-        self._watched = -1
-        """Number of the socket at which notifications are heard while nothing else happens there."""
+        self._looked_at = 0.0
+        self._waiting = 0
+        self._later: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
         self._touched = asyncio.Event()
+        if channel is not None:
+            line.greeting = [b"select set_config('synchronous_commit', 'off', false)", f'listen "{channel}"'.encode()]
+            line.heard = self._touched.set
         self._moved = asyncio.Event()
         self._asked: list[asyncio.Future[None]] = []
         self._error: DaichoError | None = None
@@ -58,6 +63,8 @@ class Head:
 
     async def close(self) -> None:
         self._closed = True
+        if self._later is not None:
+            self._later.cancel()
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -66,20 +73,36 @@ class Head:
 
     def touch(self, position: int) -> None:
         """This process has committed up to `position`."""
-        if position > self.written:
-            self.written = position
+        if position <= self.written:
+            return
+        self.written = position
+        if self._waiting or self._told_at + _NOTIFY_EVERY <= time.monotonic():
             self._touched.set()
+        elif self._later is None and self._channel is not None:
+            self._later = self._loop.call_later(_NOTIFY_EVERY, self._touch_later)
+
+    def _touch_later(self) -> None:
+        self._later = None
+        self._touched.set()
 
     async def wait(self, after: int) -> int:
         """The head, as soon as it is greater than `after`. Raises what keeps the tracker from looking."""
-        while self.seen <= after:
-            self._check()
-            await self._moved.wait()
+        if self.seen > after:
+            return self.seen
+        self._waiting += 1
+        try:
+            if self.seen < self.written or self._waiting == 1:
+                self._touched.set()
+            while self.seen <= after:
+                self._check()
+                await self._moved.wait()
+        finally:
+            self._waiting -= 1
         return self.seen
 
-    async def now(self) -> int:
-        """The head, asked for anew; with what this process has committed in it, unless an unfinished transaction of
-        somebody else keeps it back for longer than 5 s."""
+    async def now(self, up_to: int | None = None) -> int:
+        """The head, asked for anew; with what this process has committed (as far as `up_to`) in it, unless an
+        unfinished transaction of somebody else keeps it back for longer than 5 s."""
         self._check_open()
         asked: asyncio.Future[None] = self._loop.create_future()
         self._asked.append(asked)
@@ -88,7 +111,7 @@ class Head:
         self._check()
         try:
             async with asyncio.timeout(_PATIENCE):
-                return await self.wait(self.written - 1)
+                return await self.wait((self.written if up_to is None else min(self.written, up_to)) - 1)
         except TimeoutError:
             return self.seen
 
@@ -109,7 +132,8 @@ class Head:
             asked, self._asked = self._asked, []
             before = self.seen
             try:
-                await self._look()
+                if asked or self._waiting:
+                    await self._look()
                 await self._tell()
             except StoreError as error:
                 self._fail(error)
@@ -128,16 +152,16 @@ class Head:
                 failed.__cause__ = error
                 self._fail(failed)
             self._answer(asked)
-            on_its_way = self.seen < self.written
-            pause = _SHORTEST if on_its_way or self.seen > before else min(pause * _GROWTH, self._longest)
+            if self._waiting and self.seen < self.written:
+                pause = _SHORTEST
+            elif self.seen > before:
+                pause = _SHORTEST if self._channel is None else _QUIET
+            else:
+                pause = min(pause * _GROWTH, self._longest)
             await self._rest(pause)
 
     async def _look(self) -> None:
-        connection = await self._line.ready()
-        if self._channel is not None and connection is not self._hearing:
-            await connection.execute("select set_config('synchronous_commit', 'off', false)")
-            await connection.execute(f'listen "{self._channel}"'.encode())
-            self._hearing = connection
+        self._looked_at = time.monotonic()
         [(head,)] = await self._line.rows(self._query)
         self._error = None
         if head > self.seen:
@@ -154,39 +178,16 @@ class Head:
                 self._told, self._told_at = told, now
 
     async def _rest(self, pause: float) -> None:
+        """Until there is a reason to look again, and a moment at least unless somebody asks."""
         if self._told < self.written and self._channel is not None:
             pause = min(pause, _NOTIFY_EVERY)
-        self._listen()
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(pause):
                 await self._touched.wait()
-        except TimeoutError:
-            pass
-        finally:
-            self._stop_listening()
+        early = self._looked_at + _SHORTEST - time.monotonic()
+        if early > 0 and not self._asked:
+            await asyncio.sleep(early)
         self._touched.clear()
-
-    def _listen(self) -> None:
-        hearing = self._hearing
-        if hearing is not None and not hearing.closed:
-            self._watched = hearing.fileno()
-            self._loop.add_reader(self._watched, self._heard, hearing)
-
-    def _stop_listening(self) -> None:
-        if self._watched >= 0:
-            self._loop.remove_reader(self._watched)
-            self._watched = -1
-
-    def _heard(self, connection: Connection) -> None:
-        pgconn = connection.pgconn
-        try:
-            pgconn.consume_input()
-            while (notified := pgconn.notifies()) is not None:
-                if notified.be_pid != pgconn.backend_pid:
-                    self._touched.set()
-        except psycopg.Error:
-            self._stop_listening()  # at once: the number of the socket may be another's in a moment
-            self._touched.set()  # the next look finds the connection broken, and makes another
 
     def _fail(self, error: DaichoError) -> None:
         if self._error is None:

@@ -4,9 +4,9 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, TypeAlias
+from typing import Any
 
 import psycopg
 from psycopg import AsyncConnection
@@ -15,6 +15,7 @@ from psycopg.pq import Format, TransactionStatus
 
 from daicho.adapters.stores.postgres.failures import is_lost, translated
 from daicho.adapters.stores.postgres.location import Location
+from daicho.adapters.stores.postgres.prompt import Connection, Prompt, Rows
 from daicho.core.errors import StoreBusy, StoreClosed, StoreUnavailable
 
 __all__ = ["SETTINGS", "Connection", "Line", "Lines", "Rows", "raw_json"]
@@ -25,10 +26,8 @@ set_config('idle_in_transaction_session_timeout', '10s', false),
 set_config('lock_timeout', '10s', false),
 set_config('timezone', 'UTC', false),
 set_config('jit', 'off', false),
+set_config('enable_bitmapscan', 'off', false),
 set_config('client_min_messages', 'warning', false)"""
-Connection: TypeAlias = AsyncConnection[tuple[Any, ...]]
-Rows: TypeAlias = list[tuple[Any, ...]]
-
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.02, 0.5
 _OID_BYTEA = 17
 
@@ -48,20 +47,33 @@ class Line:
     def __init__(self, location: Location, *, prepare: bool) -> None:
         self._location, self._prepare = location, prepare
         self._connection: Connection | None = None
+        self._prompt: Prompt | None = None
+        self.greeting: Sequence[bytes] = ()
+        """What to execute on every new connection."""
+        self.heard: Callable[[], None] | None = None
+        """Called when another process has notified a channel that a greeting listens to."""
 
     async def ready(self) -> Connection:
-        """The connection, in working order. Raises StoreUnavailable after `reconnect_within` seconds of trying."""
-        connection = self._connection
-        if connection is not None and not connection.closed:
-            if connection.pgconn.transaction_status == TransactionStatus.IDLE:
-                return connection
+        """The connection, in working order, for use by the driver alone. Raises StoreUnavailable."""
+        prompt = await self._ready()
+        prompt.pause()
+        return prompt.connection
+
+    async def _ready(self) -> Prompt:
+        """Raises StoreUnavailable after `reconnect_within` seconds of trying."""
+        connection, prompt = self._connection, self._prompt
+        if connection is not None and prompt is not None:
+            if prompt.idle:
+                return prompt
             await self.hang_up()  # somebody was cancelled in the middle of it
         deadline, pause = time.monotonic() + self._location.reconnect_within, _SHORTEST_PAUSE
         while True:
             try:
                 async with asyncio.timeout(max(1.0, deadline - time.monotonic())):
-                    self._connection = connection = await self.connect()
-                return connection
+                    connection = await self.connect()
+                self._connection = connection
+                self._prompt = prompt = Prompt(connection, prepare=self._prepare, heard=self.heard)
+                return prompt
             except TimeoutError as error:
                 raise StoreUnavailable(
                     f"{self._location.url} does not answer",
@@ -87,6 +99,8 @@ class Line:
         if self._prepare:
             try:
                 await connection.execute(SETTINGS)
+                for statement in self.greeting:
+                    await connection.execute(statement)
             except BaseException:  # whoever waited may have been cancelled
                 await connection.close()
                 raise
@@ -98,9 +112,7 @@ class Line:
 
     async def execute(self, text: str, values: Sequence[Any] = ()) -> tuple[Rows, int]:
         """The rows, and how many rows were touched."""
-        connection = await self.ready()
-        cursor = await connection.execute(text.encode(), values, binary=True)
-        return await cursor.fetchall() if cursor.description else [], cursor.rowcount
+        return await (await self._ready()).execute(text, values)
 
     @property
     def is_tidy(self) -> bool:
@@ -110,6 +122,9 @@ class Line:
 
     async def hang_up(self) -> None:
         connection, self._connection = self._connection, None
+        prompt, self._prompt = self._prompt, None
+        if prompt is not None:
+            prompt.close()
         if connection is not None:
             with suppress(Exception):
                 await connection.close()

@@ -11,7 +11,7 @@ from daicho.core.conditions import ABSENT, ANY, EXISTS, Criteria, Expected
 from daicho.core.errors import DuplicateEventId, InvalidMessage
 from daicho.ports.event_store import AppendRequest, CommandOutcome, NewEvent
 
-__all__ = ["Group", "independent"]
+__all__ = ["Group", "independent", "single_event"]
 
 _ANY, _EXISTS = -1, -2
 _MOST_KEYS = 1000
@@ -165,6 +165,32 @@ class Group:
         )
 
 
+def single_event(request: AppendRequest) -> tuple[Any, ...] | None:
+    """The parameters of `append_one` after the time, if the request is as simple as that."""
+    if len(request.writes) != 1 or request.condition is not None or request.outcome is not None or request.inline:
+        return None
+    [write] = request.writes
+    if len(write.events) != 1 or write.expected is ANY or write.expected is EXISTS:
+        return None
+    [event] = write.events
+    expected, data = _number(write.expected), event.data
+    if event.tags or not 0 <= expected < 2**31 - 1 or not _can_be_json(data):
+        return None
+    try:
+        metadata, text = event.metadata.decode(), data.decode()
+    except UnicodeError:
+        return None
+    return (
+        write.stream, expected, event.type, event.schema_version, event.event_id, event.occurred_at, event.actor,
+        event.tenant, event.correlation_id, event.causation_id, metadata, text,
+    )  # fmt: skip
+
+
+def _can_be_json(data: bytes) -> bool:
+    """Whether PostgreSQL takes it as JSON, if it is JSON at all."""
+    return data[:1] in b"{[" and not (b"\\u" in data and _UNTRANSLATABLE.search(data))
+
+
 def _text(value: Any) -> str:
     try:
         return _encode(value).decode()
@@ -194,7 +220,7 @@ def _event(r: int, w: int, v: int, stream: str, event: NewEvent) -> _Event:
     )  # fmt: skip
     if event.tags:
         made.g = list(dict.fromkeys(event.tags))
-    if event.data[:1] in b"{[" and not (b"\\u" in event.data and _UNTRANSLATABLE.search(event.data)):
+    if _can_be_json(event.data):
         made.d = _raw(event.data, "data")
     else:
         made.p = base64.b64encode(event.data).decode()

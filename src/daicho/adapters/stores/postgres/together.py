@@ -6,6 +6,9 @@
     select count(*) from moved
 
 All parts see the tables as they were before, so no two of them may touch the same row.
+
+What moves with a checkpoint need not wait for the disk: if the server crashes and forgets the last of it, it forgets
+the rows and the checkpoint together, and the events, which are durable, are dealt with again.
 """
 
 from collections.abc import Iterable, Sequence
@@ -35,7 +38,9 @@ class Together:
         self._queries, self._now, self._move = queries, now, move
         if move is None:
             self._parts, self.values = [queries["stay_part"]], list[Any]()
+            self._lazily = ""
         else:
+            self._lazily = ", set_config('synchronous_commit', 'off', true)"
             self._parts = [queries["advance_part"]]
             self.values = [move.new, now, move.processor, move.token, move.old]
 
@@ -43,7 +48,7 @@ class Together:
     def text(self) -> str:
         """The whole statement. Its only answer is to be given to `check`."""
         named = (f"part_{n} as ({part})" if n else f"moved as ({part})" for n, part in enumerate(self._parts))
-        return f"with {', '.join(named)} select count(*) from moved"  # noqa: S608
+        return f"with {', '.join(named)} select count(*){self._lazily} from moved"  # noqa: S608
 
     def add(self, part: str, *values: Any) -> None:
         self._parts.append(part)

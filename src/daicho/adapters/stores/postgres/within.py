@@ -109,6 +109,7 @@ class Within(PostgresEvents, PostgresCommandLog):
     def __init__(self, store: PostgresJoining, caller: Caller, turn: asyncio.Lock) -> None:
         self._store, self._caller, self._turn = store, caller, turn
         self._location, self._queries, self._notes = store._location, store._queries, store._notes
+        self._loads = self._loading()
 
     def _opened(self) -> Opened:
         return self._store._opened()

@@ -1,0 +1,198 @@
+"""One statement, one round trip, with as little ceremony as there can be.
+
+The driver's cursors spend more time on a short statement than the server does. This uses the driver's connection, its
+conversions and its errors, and leaves out the cursor: a statement is prepared once and then only named.
+"""
+
+import asyncio
+import os
+import re
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, TypeAlias
+
+from psycopg import AsyncConnection, OperationalError
+from psycopg.adapt import PyFormat, Transformer
+from psycopg.errors import InvalidSqlStatementName, error_from_result
+from psycopg.pq import ExecStatus, Format, TransactionStatus
+from psycopg.pq.abc import PGresult
+
+__all__ = ["Connection", "Prompt", "Rows"]
+
+Connection: TypeAlias = AsyncConnection[tuple[Any, ...]]
+Rows: TypeAlias = list[tuple[Any, ...]]
+
+_MOST_PREPARED = 200
+_PATIENCE = 2.0
+"""Seconds that a cancelled statement may take to its end; then its connection is given up."""
+_PLACE = re.compile(r"%(s|%)")
+_FINE = (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK, ExecStatus.EMPTY_QUERY)
+
+
+class Prompt:
+    """Executes statements on a connection that is in nobody else's use, and not in a transaction that failed."""
+
+    def __init__(self, connection: Connection, *, prepare: bool, heard: Callable[[], None] | None = None) -> None:
+        """`heard`: called when another process has notified a channel that the connection listens to, and when the
+        connection is lost."""
+        self.connection = connection
+        self._pgconn, self._prepare = connection.pgconn, prepare
+        self._transformer = Transformer.from_context(connection)
+        self._loop = asyncio.get_running_loop()
+        # When the connection breaks, libpq closes its socket, and the next connection may get the number of it while
+        # the event loop still watches for the old one. A descriptor of our own keeps its number until we close it.
+        self._wire = os.dup(connection.pgconn.socket)
+        self._watched = self._writing = False
+        self._answered: asyncio.Future[None] | None = None
+        self._numbered: dict[str, bytes] = {}
+        self._prepared: OrderedDict[tuple[bytes, tuple[int, ...]], bytes] = OrderedDict()
+        self._count = 0
+        self._heard = heard
+
+    @property
+    def idle(self) -> bool:
+        """Whether the connection works, and nothing is under way or open on it."""
+        return self._pgconn.transaction_status == TransactionStatus.IDLE
+
+    def close(self) -> None:
+        """To be called before the connection is closed."""
+        if self._wire >= 0:
+            self.pause()
+            os.close(self._wire)
+            self._wire = -1
+
+    def pause(self) -> None:
+        """Leaves the connection to the driver, until the next statement here."""
+        if self._watched:
+            self._watched = False
+            self._loop.remove_reader(self._wire)
+        if self._writing:
+            self._writing = False
+            self._loop.remove_writer(self._wire)
+
+    def resume(self) -> None:
+        """Takes in what comes from the server: the reader stays in place from statement to statement."""
+        if not self._watched:
+            self._watched = True
+            self._loop.add_reader(self._wire, self._read)
+
+    async def execute(self, text: str, values: Sequence[Any]) -> tuple[Rows, int]:
+        """The rows, and how many rows were touched. Raises the driver's errors."""
+        statement = self._numbered.get(text) or self._number(text)
+        transformer, pgconn = self._transformer, self._pgconn
+        dumped = transformer.dump_sequence(values, [PyFormat.AUTO] * len(values))
+        types, formats = transformer.types or (), transformer.formats
+        if self._prepare:
+            name = self._prepared.get((statement, types)) or await self._named(statement, types)
+            pgconn.send_query_prepared(name, dumped, param_formats=formats, result_format=Format.BINARY)
+        else:
+            pgconn.send_query_params(
+                statement, dumped, param_types=types, param_formats=formats, result_format=Format.BINARY
+            )
+        result = await self._result()
+        if result.status not in _FINE:
+            error = error_from_result(result, encoding="utf-8")
+            if isinstance(error, InvalidSqlStatementName) and self._prepared:
+                self._prepared.clear()  # the driver lets go of them all after a rollback; nothing was executed
+                return await self.execute(text, values)
+            raise error
+        transformer.set_pgresult(result, format=Format.BINARY)
+        rows: Rows = transformer.load_rows(0, result.ntuples, tuple) if result.ntuples else []
+        return rows, result.command_tuples or 0
+
+    def _number(self, text: str) -> bytes:
+        """The statement with `$1`, `$2`, ... for each `%s`."""
+        count = 0
+
+        def number(found: re.Match[str]) -> str:
+            nonlocal count
+            if found[1] == "%":
+                return "%"
+            count += 1
+            return f"${count}"
+
+        if len(self._numbered) > 2000:  # put together on the spot, each for once
+            self._numbered.clear()
+        statement = self._numbered[text] = _PLACE.sub(number, text).encode()
+        return statement
+
+    async def _named(self, statement: bytes, types: tuple[int, ...]) -> bytes:
+        """The name under which the server has it prepared."""
+        self._count += 1
+        name = b"daicho_%d" % self._count
+        self._pgconn.send_prepare(name, statement, param_types=types)
+        result = await self._result()
+        if result.status not in _FINE:
+            raise error_from_result(result, encoding="utf-8")
+        self._prepared[statement, types] = name
+        if len(self._prepared) > _MOST_PREPARED:
+            _, old = self._prepared.popitem(last=False)
+            self._pgconn.send_query_params(b"deallocate " + old, None)
+            await self._result()
+        return name
+
+    async def _result(self) -> PGresult:
+        """The result of what was sent, when the server is done with it."""
+        try:
+            return await self._whole()
+        except asyncio.CancelledError:
+            # what was sent is done all the same: until it is, nobody may rely on its not having been
+            with suppress(TimeoutError, OperationalError):
+                async with asyncio.timeout(_PATIENCE):
+                    await self._whole()
+            raise
+
+    async def _whole(self) -> PGresult:
+        """Its first result, or the first error: one that comes after the result says that it was not committed."""
+        pgconn, found = self._pgconn, None
+        if pgconn.flush() and not self._writing:
+            self._writing = True
+            self._loop.add_writer(self._wire, self._write)
+        self.resume()
+        while True:
+            if pgconn.is_busy():
+                self._answered = self._loop.create_future()
+                await self._answered
+            result = pgconn.get_result()
+            if result is None:
+                break
+            if found is None or (found.status in _FINE and result.status not in _FINE):
+                found = result
+        if found is None:
+            raise OperationalError("the server answered nothing")
+        return found
+
+    def _read(self) -> None:
+        pgconn = self._pgconn
+        try:
+            pgconn.consume_input()
+            if not pgconn.is_busy():
+                self._end(None)
+        except OperationalError as error:
+            self._end(error)
+            if self._heard is not None:
+                self._heard()
+            return
+        if self._heard is not None:
+            while (notified := pgconn.notifies()) is not None:
+                if notified.be_pid != pgconn.backend_pid:
+                    self._heard()
+
+    def _write(self) -> None:
+        try:
+            if not self._pgconn.flush():
+                self._writing = False
+                self._loop.remove_writer(self._wire)
+        except OperationalError as error:
+            self._end(error)
+
+    def _end(self, error: OperationalError | None) -> None:
+        if error is not None:
+            self.pause()
+        answered, self._answered = self._answered, None
+        if answered is not None and not answered.done():
+            if error is None:
+                answered.set_result(None)
+            else:
+                answered.set_exception(error)
