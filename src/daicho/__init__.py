@@ -32,6 +32,7 @@ from daicho.core.errors import (
     NotFound,
     NotParked,
     NotRunning,
+    NotSearchable,
     OutcomeUnknown,
     ProjectionFailed,
     ReadError,
@@ -81,7 +82,7 @@ from daicho.ports.command_sender import Envelope
 from daicho.ports.event_store import CommandOutcome
 from daicho.read.history import Trace, TraceNode
 from daicho.read.progress import Lag
-from daicho.read.queries import View, Views
+from daicho.read.queries import PageOf, View, Views
 from daicho.sync import SyncApp
 from daicho.write.pipeline import Handler, Middleware
 
@@ -135,7 +136,9 @@ __all__ = [
     "NotFound",
     "NotParked",
     "NotRunning",
+    "NotSearchable",
     "OutcomeUnknown",
+    "PageOf",
     "Position",
     "Projection",
     "ProjectionFailed",

@@ -22,7 +22,7 @@ from daicho.ports.event_store import CommandOutcome
 from daicho.read.crud import CrudTable
 from daicho.read.history import Trace
 from daicho.read.progress import Lag
-from daicho.read.queries import View
+from daicho.read.queries import PageOf, View
 from daicho.read.rebuild import RebuildStep
 from daicho.running import joinable
 
@@ -336,6 +336,22 @@ class SyncView(Generic[RowT]):
         return self._run(
             self._view.find(order_by=order_by, descending=descending, limit=limit, offset=offset, **equals)
         )
+
+    def page(
+        self,
+        *,
+        order_by: str | None = None,
+        descending: bool = False,
+        limit: int = 50,
+        cursor: str | None = None,
+        **equals: object,
+    ) -> PageOf[RowT]:
+        return self._run(
+            self._view.page(order_by=order_by, descending=descending, limit=limit, cursor=cursor, **equals)
+        )
+
+    def search(self, text: str, /, *, limit: int = 50, offset: int = 0, **equals: object) -> list[RowT]:
+        return self._run(self._view.search(text, limit=limit, offset=offset, **equals))
 
     def count(self, **equals: object) -> int:
         return self._run(self._view.count(**equals))

@@ -17,6 +17,7 @@ from daicho.core.errors import (
     HistoryError,
     InvalidMessage,
     NoSuchField,
+    NotSearchable,
     StoreError,
     UnknownMessage,
     UnknownView,
@@ -25,7 +26,7 @@ from daicho.core.errors import (
 
 __all__ = ["exit_code", "tell", "wants_json"]
 
-_USAGE = (ConfigurationError, InvalidMessage, NoSuchField, UnknownMessage, UnknownView, WiringError)
+_USAGE = (ConfigurationError, InvalidMessage, NoSuchField, NotSearchable, UnknownMessage, UnknownView, WiringError)
 _CONFLICT = (ConcurrencyError, DuplicateEventId)
 _UNREADABLE = (StoreError, HistoryError)
 

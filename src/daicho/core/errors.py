@@ -32,6 +32,7 @@
     │   ├── StaleAnswer             a view did not catch up within the deadline; carries the lag and the answer
     │   ├── UnknownView             a query asked for a view that is not part of the App
     │   ├── NoSuchField             a query filters or orders by a field that the row does not have
+    │   ├── NotSearchable           a query searches rows that cannot be searched
     │   └── Rebuilding              a view is being built anew and has no complete answer yet
     ├── NotFound                    a tool was asked about something that is not there
     └── FlowError
@@ -75,6 +76,7 @@ __all__ = [
     "NotFound",
     "NotParked",
     "NotRunning",
+    "NotSearchable",
     "OutcomeUnknown",
     "ProjectionFailed",
     "ReadError",
@@ -416,6 +418,12 @@ class Rebuilding(ReadError):
     """A view is being built for the first time in its present shape and has no complete answer yet."""
 
     code = "D304"
+
+
+class NotSearchable(ReadError):
+    """A query searches rows whose class names no `search` fields, or whose words the store cannot keep."""
+
+    code = "D305"
 
 
 class FlowError(DaichoError):

@@ -33,7 +33,7 @@ replace = msgspec.structs.replace
 
 
 class RecordMeta(msgspec.StructMeta):
-    """Frozen and keyword-only by default; keeps the class keywords `name`, `version`, `tags` and `index`."""
+    """Frozen and keyword-only by default; keeps the class keywords `name`, `version`, `tags`, `index` and `search`."""
 
     def __new__(
         mcls,
@@ -46,6 +46,7 @@ class RecordMeta(msgspec.StructMeta):
         version: int = 1,
         tags: Sequence[str] = (),
         index: Sequence[str] = (),
+        search: Sequence[str] = (),
         **config: Any,
     ) -> "RecordMeta":
         config = {"frozen": True, "kw_only": True, **config}
@@ -54,6 +55,7 @@ class RecordMeta(msgspec.StructMeta):
         type.__setattr__(cls, "__schema_version__", version)
         type.__setattr__(cls, "__tag_fields__", tuple(tags))
         type.__setattr__(cls, "__index_fields__", tuple(index))
+        type.__setattr__(cls, "__search_fields__", tuple(search))
         return cls
 
 
@@ -100,16 +102,21 @@ class State(Record):
 
 
 class Row(Record, gc=False):
-    """One row of a read model: `class OrderRow(Row, index=("status",))`.
+    """One row of a read model: `class OrderRow(Row, index=("status",), search=("title", "note"))`.
 
     `index` names the fields that queries filter or order by, so that the store need not look at every row for them.
+    `search` names the texts whose words `search` finds rows by. They are part of the row's shape: a view whose row
+    class names others is built anew.
     """
 
     __index_fields__: ClassVar[tuple[str, ...]]
+    __search_fields__: ClassVar[tuple[str, ...]]
 
     if TYPE_CHECKING:
 
-        def __init_subclass__(cls, *, index: Sequence[str] = ..., gc: bool = ...) -> None: ...
+        def __init_subclass__(
+            cls, *, index: Sequence[str] = ..., search: Sequence[str] = ..., gc: bool = ...
+        ) -> None: ...
 
 
 class RecordedEvent(Generic[E], msgspec.Struct, frozen=True, gc=False):

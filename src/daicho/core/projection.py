@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast, get_args
 
+from msgspec import inspect
+
 from daicho.core.decider import only
 from daicho.core.errors import MissingCollaborator, WiringError
 from daicho.core.fingerprint import fingerprint
@@ -75,12 +77,37 @@ def _row_type(fold: Callable[..., RowT | None]) -> type[RowT]:
 
 
 def indexable(row_type: type[RowT]) -> type[RowT]:
-    """The class, if every field that it names in `index=` is there."""
-    if unknown := [name for name in row_type.__index_fields__ if name not in row_type.__struct_fields__]:
-        raise WiringError(
-            f"{row_type.__name__} has no field {unknown[0]!r} to index", do="mend `index=` in the class statement"
-        )
+    """The class, if every field that it names in `index=` and `search=` is there, and the latter are texts."""
+    _check_named(row_type, "index", row_type.__index_fields__)
+    _check_named(row_type, "search", row_type.__search_fields__)
+    if row_type.__search_fields__:
+        described = inspect.type_info(row_type)
+        assert isinstance(described, inspect.StructType)
+        for field in described.fields:
+            if field.name in row_type.__search_fields__ and not _is_text(field.type):
+                raise WiringError(
+                    f"{row_type.__name__}.{field.name} holds no text to search",
+                    why="words are looked for in fields that are `str` or `str | None`",
+                    do="mend `search=` in the class statement, or keep the text in a field of its own",
+                )
     return row_type
+
+
+def _check_named(row_type: type[Row], keyword: str, names: Sequence[str]) -> None:
+    if unknown := [name for name in names if name not in row_type.__struct_fields__]:
+        raise WiringError(
+            f"{row_type.__name__} has no field {unknown[0]!r} to {keyword}",
+            do=f"mend `{keyword}=` in the class statement",
+        )
+
+
+def _is_text(kind: inspect.Type) -> bool:
+    if isinstance(kind, inspect.Metadata):
+        return _is_text(kind.type)
+    if isinstance(kind, inspect.UnionType):
+        others = [part for part in kind.types if not isinstance(part, inspect.NoneType)]
+        return len(others) == 1 and _is_text(others[0])
+    return isinstance(kind, inspect.StrType)
 
 
 class Fold(Generic[RowT]):

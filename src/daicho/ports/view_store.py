@@ -9,7 +9,7 @@ from daicho.core.messages import Row
 from daicho.ports.checkpoint_store import Advance
 from daicho.ports.dead_letter_store import ParkedEvent
 
-__all__ = ["TableSpec", "ViewChange", "ViewStore"]
+__all__ = ["Mark", "TableSpec", "ViewChange", "ViewStore"]
 
 
 class TableSpec(msgspec.Struct, frozen=True):
@@ -30,6 +30,17 @@ class ViewChange(msgspec.Struct, kw_only=True):
     parked: Sequence[ParkedEvent] = ()
     retried: Sequence[int] = ()
     """Dead letters that went through with this change."""
+    seen: Mapping[str, int] = {}
+    """For changed keys: the position of the last event that its row has seen. A store whose rows guard themselves needs
+    it for every key; others may ignore it."""
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """Where a page of rows ended."""
+
+    key: str
+    value: object = None
+    """Of the field that the rows are ordered by."""
 
 
 class ViewStore(Protocol):
@@ -69,10 +80,37 @@ class ViewStore(Protocol):
         limit: int | None = None,
         offset: int = 0,
     ) -> list[Any]:
-        """Rows whose fields equal the given values, by key unless ordered otherwise. Raises NoSuchField."""
+        """Rows whose fields equal the given values, by key unless ordered otherwise: None comes first, rows equal in
+        the ordering field come by key, and `descending` turns all of it round. Raises NoSuchField."""
+        ...
+
+    async def page(
+        self,
+        table: TableSpec,
+        equals: Mapping[str, object],
+        *,
+        limit: int,
+        order_by: str | None = None,
+        descending: bool = False,
+        after: "Mark | None" = None,
+    ) -> "list[tuple[str, Any]]":
+        """The next `limit` (key, row) behind `after`, in the order of `find`: rows that come and go before it shift
+        nothing. Raises NoSuchField."""
+        ...
+
+    async def search(
+        self, table: TableSpec, text: str, equals: Mapping[str, object], *, limit: int, offset: int = 0
+    ) -> list[Any]:
+        """Rows in whose `search` fields all words of `text` occur, the last one perhaps only begun; best first, then by
+        key. What counts as a word: `daicho.core.words`; without one, nothing is found. Raises NotSearchable (the row
+        class names no fields to search, or the store cannot) and NoSuchField."""
         ...
 
     async def count(self, table: TableSpec, equals: Mapping[str, object]) -> int: ...
+
+    async def settle(self, table: TableSpec) -> None:
+        """When this returns, all reads, of any process, find what had been committed before it was called."""
+        ...
 
     async def commit(self, change: ViewChange) -> None:
         """Writes rows, checkpoint, parked and retried letters, all or nothing. Raises LostLease, and writes nothing,

@@ -4,13 +4,16 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar, cast
 
+import msgspec
+
 from daicho.core.errors import InvalidMessage, Rebuilding, StaleAnswer, UnknownMessage, UnknownView
 from daicho.core.messages import Query, Row
 from daicho.core.projection import Table
 from daicho.ports.view_store import TableSpec, ViewStore
+from daicho.read.cursor import Question
 from daicho.read.progress import Progress
 
-__all__ = ["Kept", "Queries", "Reading", "View", "ViewState", "Views"]
+__all__ = ["Kept", "PageOf", "Queries", "Reading", "View", "ViewState", "Views"]
 
 R = TypeVar("R")
 RowT = TypeVar("RowT", bound=Row)
@@ -44,6 +47,14 @@ class Reading:
         """Views that were read before they were fresh enough, and how many positions they lacked."""
 
 
+class PageOf(msgspec.Struct, Generic[RowT], frozen=True):
+    """Some rows, and the way on."""
+
+    rows: list[RowT]
+    cursor: str | None
+    """For the next page: text that fits into a URL as it is. None: these were the last."""
+
+
 class View(Generic[RowT]):
     """The rows of one projection or Crud part, as readers see them."""
 
@@ -75,6 +86,43 @@ class View(Generic[RowT]):
             self._state.table, equals, order_by=order_by, descending=descending, limit=limit, offset=offset
         )
 
+    async def page(
+        self,
+        *,
+        order_by: str | None = None,
+        descending: bool = False,
+        limit: int = 50,
+        cursor: str | None = None,
+        **equals: object,
+    ) -> PageOf[RowT]:
+        """The first rows of `find`, or those behind a cursor. Rows that come and go meanwhile shift nothing: a row that
+        stays in its place is on exactly one page. By key, or by a field in `index=`, the last page is reached as fast
+        as the first.
+
+        Raises NoSuchField, and InvalidMessage for a cursor that is not of this view, order and filter.
+        """
+        if limit < 1:
+            raise InvalidMessage(f"limit={limit} leaves no room for a row", do="ask for 1 or more", path="limit")
+        question = Question(self._state.table, order_by, descending, equals)
+        after = None if cursor is None else question.mark(cursor)
+        await self._fresh()
+        found = await self._store.page(
+            self._state.table, equals, limit=limit + 1, order_by=order_by, descending=descending, after=after
+        )
+        rows = found[:limit]
+        return PageOf([row for _, row in rows], question.cursor(*rows[-1]) if len(found) > limit else None)
+
+    async def search(self, text: str, /, *, limit: int = 50, offset: int = 0, **equals: object) -> list[RowT]:
+        """Rows in whose `search` fields all words of the text occur; the last one may be only begun. Best first: those
+        with the fewest other words. How texts are cut into words: docs/howto/search.md.
+
+        Raises NoSuchField, and NotSearchable if the row class names no fields to search, or the store cannot.
+        """
+        if limit < 0 or offset < 0:
+            raise InvalidMessage(f"limit={limit}, offset={offset} cut out nothing", do="give 0 or more")
+        await self._fresh()
+        return await self._store.search(self._state.table, text, equals, limit=limit, offset=offset)
+
     async def count(self, **equals: object) -> int:
         await self._fresh()
         return await self._store.count(self._state.table, equals)
@@ -100,6 +148,8 @@ class View(Generic[RowT]):
         behind = await self._progress.reach(lambda: [state.name], reading.after, max(0.0, left))
         if behind:
             reading.behind[state.table.name] = reading.after - min(behind.values())
+        else:
+            await self._store.settle(state.table)
 
 
 class Views:

@@ -15,6 +15,8 @@ from daicho.testing.contracts.checkpoint_store import CheckpointStoreContract
 from daicho.testing.contracts.command_log import CommandLogContract
 from daicho.testing.contracts.dead_letter_store import DeadLetterStoreContract
 from daicho.testing.contracts.event_store import EventStoreContract
+from daicho.testing.contracts.read_store import ReadStoreContract
+from daicho.testing.contracts.rows import RowsContract
 from daicho.testing.contracts.snapshot_store import SnapshotStoreContract
 from daicho.testing.contracts.sql_views import SqlViewsContract
 from daicho.testing.contracts.storage import StorageContract
@@ -27,6 +29,8 @@ __all__ = [
     "Contract",
     "DeadLetterStoreContract",
     "EventStoreContract",
+    "ReadStoreContract",
+    "RowsContract",
     "SnapshotStoreContract",
     "SqlViewsContract",
     "StorageContract",

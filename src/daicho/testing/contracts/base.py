@@ -64,6 +64,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """Two storages that are opened on the same place at the same time see the same contents."""
     sql: bool = False
     """Projections may be SQL: it fulfils `daicho.ports.sql_views.SqlViews`, too."""
+    search: bool = True
+    """Rows are found by words. Otherwise `search` always raises NotSearchable."""
 
 
 class HandClock:

@@ -23,7 +23,8 @@ def decode(table: TableSpec, data: bytes) -> Any:
 
 
 def shape_of(row_type: type[Row]) -> dict[str, str]:
-    return {field.name: str(field.type) for field in msgspec.structs.fields(row_type)}
+    shape = {field.name: str(field.type) for field in msgspec.structs.fields(row_type)}
+    return {**shape, "search=": ", ".join(row_type.__search_fields__)} if row_type.__search_fields__ else shape
 
 
 def opened(contents: Contents, table: TableSpec) -> StoredTable:

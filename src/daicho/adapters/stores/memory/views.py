@@ -1,6 +1,7 @@
 """Tables of rows."""
 
 from collections.abc import Mapping, Sequence
+from enum import Enum
 from typing import Any
 
 from daicho.adapters.stores.memory.checkpoints import move_checkpoint
@@ -8,7 +9,8 @@ from daicho.adapters.stores.memory.contents import Contents, Shelf, StoredTable
 from daicho.adapters.stores.memory.letters import park_all, went_through
 from daicho.adapters.stores.memory.rows import decode, encode, opened, shape_of
 from daicho.core.errors import NoSuchField, WiringError
-from daicho.ports.view_store import TableSpec, ViewChange
+from daicho.core.words import check_searchable, matches, terms, words_of
+from daicho.ports.view_store import Mark, TableSpec, ViewChange
 
 __all__ = ["MemoryViews"]
 
@@ -69,16 +71,45 @@ class MemoryViews(Shelf):
     ) -> list[Any]:
         async with self._critical() as contents:
             found = _matching(contents, table, equals)
-        if order_by is not None:
-            _check_fields(table, [order_by])
-            found.sort(key=lambda row: _sortable(getattr(row, order_by)), reverse=descending)
-        elif descending:
-            found.reverse()
-        return found[offset : None if limit is None else offset + limit]
+        _order(table, found, order_by, descending)
+        return [row for _, row in found[offset : None if limit is None else offset + limit]]
+
+    async def page(
+        self,
+        table: TableSpec,
+        equals: Mapping[str, object],
+        *,
+        limit: int,
+        order_by: str | None = None,
+        descending: bool = False,
+        after: Mark | None = None,
+    ) -> list[tuple[str, Any]]:
+        async with self._critical() as contents:
+            found = _matching(contents, table, equals)
+        _order(table, found, order_by, descending)
+        if after is not None:
+            last = (_sortable(after.value), after.key) if order_by else after.key
+            places = ((_place(key, row, order_by), (key, row)) for key, row in found)
+            found = [each for place, each in places if (place < last if descending else place > last)]
+        return found[:limit]
+
+    async def search(
+        self, table: TableSpec, text: str, equals: Mapping[str, object], *, limit: int, offset: int = 0
+    ) -> list[Any]:
+        check_searchable(table.row_type)
+        async with self._critical() as contents:
+            rows = [row for _, row in _matching(contents, table, equals)]
+        asked = terms(text)
+        found = [(len(words), row) for row in rows if asked and matches(asked, words := words_of(row))]
+        found.sort(key=lambda ranked: ranked[0])
+        return [row for _, row in found[offset : offset + limit]]
 
     async def count(self, table: TableSpec, equals: Mapping[str, object]) -> int:
         async with self._critical() as contents:
             return len(_matching(contents, table, equals))
+
+    async def settle(self, table: TableSpec) -> None:
+        """What is committed is found."""
 
     async def commit(self, change: ViewChange) -> None:
         async with self._critical() as contents:
@@ -93,11 +124,22 @@ class MemoryViews(Shelf):
                 rows.pop(key, None)
 
 
-def _matching(contents: Contents, table: TableSpec, equals: Mapping[str, object]) -> list[Any]:
+def _matching(contents: Contents, table: TableSpec, equals: Mapping[str, object]) -> list[tuple[str, Any]]:
+    """(key, row), by key."""
     _check_fields(table, equals)
     stored = opened(contents, table).rows
-    rows = (decode(table, stored[key]) for key in sorted(stored))
-    return [row for row in rows if all(getattr(row, name) == value for name, value in equals.items())]
+    rows = ((key, decode(table, stored[key])) for key in sorted(stored))
+    return [(key, row) for key, row in rows if all(getattr(row, name) == value for name, value in equals.items())]
+
+
+def _order(table: TableSpec, rows: list[tuple[str, Any]], order_by: str | None, descending: bool) -> None:
+    if order_by is not None:
+        _check_fields(table, [order_by])
+    rows.sort(key=lambda each: _place(each[0], each[1], order_by), reverse=descending)
+
+
+def _place(key: str, row: Any, order_by: str | None) -> Any:
+    return key if order_by is None else (_sortable(getattr(row, order_by)), key)
 
 
 def _check_fields(table: TableSpec, names: Mapping[str, object] | Sequence[str]) -> None:
@@ -112,4 +154,4 @@ def _check_fields(table: TableSpec, names: Mapping[str, object] | Sequence[str])
 
 def _sortable(value: Any) -> tuple[bool, Any]:
     """None comes first, as in SQLite."""
-    return (value is not None, value)
+    return (value is not None, value.value if isinstance(value, Enum) else value)

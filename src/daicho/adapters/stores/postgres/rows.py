@@ -21,6 +21,7 @@ from msgspec import inspect
 
 from daicho.core.errors import InvalidMessage, NoSuchField, WiringError
 from daicho.core.messages import Row
+from daicho.core.words import words_of
 
 __all__ = ["Column", "Kind", "RowCodec", "codec_for"]
 
@@ -30,7 +31,7 @@ Fix: TypeAlias = Callable[[Any], Fixed | None]
 
 _SMALLEST, _LARGEST = -(2**63), 2**63 - 1
 _UNFIT = (AttributeError, TypeError, ValueError, ArithmeticError)
-_RESERVED = {"_key", "_exact", "ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"}
+_RESERVED = {"_key", "_exact", "_words", "ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"}
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
@@ -62,6 +63,7 @@ class Kind(msgspec.Struct, frozen=True):
 class Column(msgspec.Struct, frozen=True):
     name: str
     kind: Kind
+    nullable: bool = False
 
     @property
     def shape(self) -> str:
@@ -200,6 +202,14 @@ def _bare(kind: inspect.Type) -> inspect.Type:
     return kind
 
 
+def _nullable(kind: inspect.Type) -> bool:
+    if isinstance(kind, inspect.Metadata):
+        return _nullable(kind.type)
+    if isinstance(kind, inspect.UnionType):
+        return any(_nullable(part) for part in kind.types)
+    return isinstance(kind, (inspect.NoneType, inspect.AnyType))
+
+
 def _kind(described: inspect.Type, annotation: Any) -> Kind:
     bare = _bare(described)
     found = _PLAIN.get(type(bare))
@@ -219,7 +229,8 @@ class RowCodec:
         assert isinstance(described, inspect.StructType)
         annotations = {field.name: field.type for field in msgspec.structs.fields(row_type)}
         self.columns = tuple(
-            Column(field.name, _kind(field.type, annotations[field.name])) for field in described.fields
+            Column(field.name, _kind(field.type, annotations[field.name]), _nullable(field.type))
+            for field in described.fields
         )
         self._names = tuple(column.name for column in self.columns)
         _check_names(row_type, self._names)
@@ -230,7 +241,8 @@ class RowCodec:
         """Whether the table has a column `_exact`, the last one."""
         config = row_type.__struct_config__
         renamed = any(field.name != field.encode_name for field in described.fields)
-        self._as_it_is = not (config.omit_defaults or config.array_like or config.tag or renamed)
+        self._searched = bool(row_type.__search_fields__)
+        self._as_it_is = not (self._searched or config.omit_defaults or config.array_like or config.tag or renamed)
 
     def encoded(self, rows: Mapping[str, Any]) -> tuple[str, str]:
         """Keys and rows as JSON arrays. Raises InvalidMessage if a value fits no column; the server may, too."""
@@ -258,7 +270,11 @@ class RowCodec:
             if note is not None:
                 changed.setdefault("_exact", {})[name] = note
         if changed is None:
-            return row if self._as_it_is else msgspec.structs.asdict(row)
+            if self._as_it_is:
+                return row
+            changed = msgspec.structs.asdict(row)
+        if self._searched:
+            changed["_words"] = words_of(row)
         return changed
 
     def from_columns(self, values: Sequence[Any]) -> Any:

@@ -14,7 +14,7 @@ import psycopg
 from daicho.adapters.stores.postgres.base import Part
 from daicho.adapters.stores.postgres.tables import table_for
 from daicho.adapters.stores.postgres.together import Together
-from daicho.core.errors import InvalidMessage, StoreFailed, WiringError
+from daicho.core.errors import InvalidMessage, NotSearchable, StoreFailed, WiringError
 from daicho.core.sql_projection import written
 from daicho.ports.sql_views import SetStep, StepRefused, Stretch
 from daicho.ports.view_store import TableSpec
@@ -43,6 +43,12 @@ class PostgresSets(Part):
         return Stretch(last=last if full else up_to, full=full, events=events, followers=followers, hidden=hidden)
 
     async def rehearse(self, table: TableSpec, statements: Sequence[str]) -> None:
+        if table.row_type.__search_fields__:
+            raise NotSearchable(
+                f"rows of {table.name!r} cannot be searched",
+                why="SQL writes them, and only Daicho itself knows what their words are",
+                do="make the projection a function with `@projection`, or leave out `search=` in the row class",
+            )
         try:
             async with self._transaction() as transaction:
                 for text, reads in self._set_texts(table, statements):

@@ -10,7 +10,8 @@ from daicho.adapters.stores.postgres.rows import Column, RowCodec, codec_for
 from daicho.adapters.stores.postgres.together import Together, json_text
 from daicho.core.errors import WiringError
 from daicho.core.messages import Row
-from daicho.ports.view_store import TableSpec
+from daicho.core.words import terms
+from daicho.ports.view_store import Mark, TableSpec
 
 __all__ = ["Table", "table_for"]
 
@@ -52,6 +53,10 @@ def _declared(column: Column) -> str:
     return f"{_bound(_identifier(column.name))} {column.kind.type}{collated}"
 
 
+def _compared_as(column: Column) -> str:
+    return "jsonb" if column.kind.type == "json" else column.kind.type
+
+
 def _given(column: Column) -> str:
     return f"{_bound(_identifier(column.name))} {column.kind.sent or column.kind.type}"
 
@@ -68,10 +73,13 @@ class Table:
         self.table_name = f"{_identifier(schema)}.{_identifier(_fitting(name, f'__{generation}'))}"
         self.table, view = _bound(self.table_name), _bound(self.view_name)
         fields = [_bound(_identifier(column.name)) for column in columns]
+        self.searched = row_type.__search_fields__
+        words = ["_words"] if self.searched else []
         notes = ["_exact"] if codec.has_notes else []
-        every = ", ".join(["_key", *fields, *notes])
+        self._every = every = ", ".join(["_key", *fields, *notes])
         self._fields = ", ".join([*fields, *notes])
         declared = ['_key text collate "C" primary key', *map(_declared, columns), *(f"{n} json" for n in notes)]
+        declared += [f"{each} tsvector not null" for each in words]
         self.create = [f"create table {self.table} ({', '.join(declared)})"]
         self.create += [
             f"comment on column {self.table}.{field} is '{column.kind.comment}'"
@@ -82,16 +90,21 @@ class Table:
             f"create index on {self.table} ({self._compared(column)} nulls first, _key)"
             for column in map(codec.column, row_type.__index_fields__)
         ]
+        if self.searched:
+            self.create.append(f"comment on column {self.table}._words is '{self._whose_words()}'")
+            self.create.append(f"create index on {self.table} using gin (_words)")
         self.drop = f"drop table if exists {self.table}"
         self.drop_view = f"drop view if exists {view}"
         selected = ", ".join(fields) or "_key"
         self.put_view = f"create or replace view {view} as select {selected} from {self.table}"  # noqa: S608
-        given = ", ".join([*map(_given, columns), *(f"{n} json" for n in notes)])
+        given = ", ".join([*map(_given, columns), *(f"{n} json" for n in notes), *(f"{each} text[]" for each in words)])
+        written = ["_key", *fields, *notes, *words]
         stored = [c.kind.stored.format(field) for c, field in zip(columns, fields, strict=True)]
-        sets = ", ".join(f"{field} = excluded.{field}" for field in [*fields, *notes])
+        stored += [*notes, *(f"array_to_tsvector({each})" for each in words)]
+        sets = ", ".join(f"{field} = excluded.{field}" for field in written[1:])
         self._upsert = (
-            f"insert into {self.table} ({every}) select {', '.join(['_key', *stored, *notes])} "  # noqa: S608
-            f"from {_GIVEN.format(given, every)} where exists (select from moved) "
+            f"insert into {self.table} ({', '.join(written)}) select {', '.join(['_key', *stored])} "  # noqa: S608
+            f"from {_GIVEN.format(given, ', '.join(written))} where exists (select from moved) "
             f"on conflict (_key) do update set {sets}"
         )
         self._delete = f"delete from {self.table} where _key in {_KEYS} and exists (select from moved)"  # noqa: S608
@@ -100,7 +113,12 @@ class Table:
 
     def shape(self) -> dict[str, str]:
         notes = {"_exact": "json"} if self.codec.has_notes else {}
-        return {"_key": "text", **{column.name: column.shape for column in self.codec.columns}, **notes}
+        words = {"_words": f"tsvector {self._whose_words()}"} if self.searched else {}
+        return {"_key": "text", **{column.name: column.shape for column in self.codec.columns}, **notes, **words}
+
+    def _whose_words(self) -> str:
+        """The comment on the column."""
+        return f"of {', '.join(self.searched)}"
 
     def public_shape(self) -> dict[str, str]:
         """Of the view."""
@@ -130,12 +148,53 @@ class Table:
         order = "_key desc" if descending else "_key"
         if order_by is not None:
             direction = "desc nulls last" if descending else "nulls first"
-            order = f"{self._compared(self.codec.column(order_by))} {direction}, _key"
+            order = f"{self._compared(self.codec.column(order_by))} {direction}, {order}"
         text = f"select {self._fields} from {self.table}{where} order by {order}"  # noqa: S608
         if limit is not None or offset:
             text += " limit %s offset %s"
             values += [limit, offset]
         return text, values
+
+    def page(
+        self, equals: Mapping[str, object], order_by: str | None, descending: bool, limit: int, after: Mark | None
+    ) -> tuple[str, list[Any]]:
+        """The statement and its values; its rows are for `in_order`. Raises NoSuchField, InvalidMessage."""
+        where, values = self._where(equals)
+        beyond, order = ("<", "_key desc") if descending else (">", "_key")
+        behind, marks = f"_key {beyond} %s::text", list[Any]()
+        if order_by is not None:
+            column = self.codec.column(order_by)
+            name = self._compared(column)
+            order = f"{name} {'desc nulls last' if descending else 'nulls first'}, {order}"
+            if after is not None and after.value is None:
+                behind = f"({name} is null and {behind}{'' if descending else f' or {name} is not null'})"
+            elif after is not None:
+                nulls = f" or {name} is null" if descending and column.nullable else ""  # an OR keeps from the index
+                behind = f"(({name}, _key) {beyond} (%s::{_compared_as(column)}, %s::text){nulls})"
+                marks = [self.codec.parameter(column, after.value)[0]]
+        if after is not None:
+            where = f"{where} and {behind}" if where else f" where {behind}"
+            values += [*marks, after.key]
+        text = f"select {self._every} from {self.table}{where} order by {order} limit %s"  # noqa: S608
+        return text, [*values, limit]
+
+    def in_order(self, rows: Iterable[Sequence[Any]]) -> list[tuple[str, Any]]:
+        """(key, row)."""
+        return [(values[0], self.codec.from_columns(values[1:])) for values in rows]
+
+    def search(self, text: str, equals: Mapping[str, object], limit: int, offset: int) -> tuple[str, list[Any]] | None:
+        """The statement and its values; None: nothing can be found. Raises NoSuchField, InvalidMessage."""
+        where, values = self._where(equals)
+        asked = " & ".join(f"'{term.text}'{':*' if term.begun else ''}" for term in terms(text))
+        if not asked:
+            return None
+        found = "_words @@ %s::tsquery"
+        where = f"{where} and {found}" if where else f" where {found}"
+        statement = (
+            f"select {self._fields} from {self.table}{where} "  # noqa: S608
+            "order by length(_words), _key limit %s offset %s"
+        )
+        return statement, [*values, asked, limit, offset]
 
     def count(self, equals: Mapping[str, object]) -> tuple[str, list[Any]]:
         where, values = self._where(equals)
@@ -150,8 +209,7 @@ class Table:
                 conditions.append(f"{_bound(_identifier(name))} is null")
                 continue
             value, note = self.codec.parameter(column, wanted)
-            compared = "jsonb" if column.kind.type == "json" else column.kind.type
-            conditions.append(f"{self._compared(column)} = %s::{compared}")
+            conditions.append(f"{self._compared(column)} = %s::{_compared_as(column)}")
             values.append(value)
             if column.kind.noted_apart:
                 conditions.append("(_exact ->> %s) is not distinct from %s")

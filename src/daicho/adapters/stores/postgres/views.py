@@ -8,7 +8,8 @@ from daicho.adapters.stores.postgres.sets import PostgresSets
 from daicho.adapters.stores.postgres.tables import Table, table_for
 from daicho.adapters.stores.postgres.together import Together
 from daicho.core.errors import StoreFailed, WiringError
-from daicho.ports.view_store import TableSpec, ViewChange
+from daicho.core.words import check_searchable
+from daicho.ports.view_store import Mark, TableSpec, ViewChange
 
 __all__ = ["PostgresViews"]
 
@@ -88,9 +89,34 @@ class PostgresViews(PostgresSets):
         rows = await self._read(*compiled.find(equals, order_by, descending, limit, offset))
         return list(map(compiled.codec.from_columns, rows))
 
+    async def page(
+        self,
+        table: TableSpec,
+        equals: Mapping[str, object],
+        *,
+        limit: int,
+        order_by: str | None = None,
+        descending: bool = False,
+        after: Mark | None = None,
+    ) -> list[tuple[str, Any]]:
+        compiled = self._table(table)
+        return compiled.in_order(await self._read(*compiled.page(equals, order_by, descending, limit, after)))
+
+    async def search(
+        self, table: TableSpec, text: str, equals: Mapping[str, object], *, limit: int, offset: int = 0
+    ) -> list[Any]:
+        check_searchable(table.row_type)
+        compiled = self._table(table)
+        asked = compiled.search(text, equals, limit, offset)
+        rows = await self._read(*asked) if asked is not None else []
+        return list(map(compiled.codec.from_columns, rows))
+
     async def count(self, table: TableSpec, equals: Mapping[str, object]) -> int:
         [(number,)] = await self._read(*self._table(table).count(equals))
         return int(number)
+
+    async def settle(self, table: TableSpec) -> None:
+        """What is committed is found."""
 
     async def commit(self, change: ViewChange) -> None:
         together = Together(self._queries, self._time(), change.advance)

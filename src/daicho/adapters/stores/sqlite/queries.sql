@@ -218,6 +218,9 @@ delete from daicho_tables where name = ? and generation = ?
 -- table
 select name, type from pragma_table_info(?)
 
+-- name: has_fts
+select 1 from pragma_module_list where name = 'fts5'
+
 -- name: stretch
 -- JSON array of types, JSON array of parked streams, after, up to, limit: how many events of any type, the last one's
 -- position; and of these types, how many are to be dealt with, are of parked streams, hold what SQL cannot read

@@ -35,6 +35,7 @@ class Column(msgspec.Struct, frozen=True):
     to_column: Convert | None = None
     """For values that are not None; None: as they are."""
     from_column: Convert | None = None
+    nullable: bool = False
 
 
 def _integer(value: int) -> int:
@@ -123,7 +124,15 @@ def _column(name: str, kind: inspect.Type, annotation: Any) -> Column:
     elif isinstance(bare, inspect.LiteralType):
         found = _literal(bare)
     found = found or _json(annotation)
-    return msgspec.structs.replace(found, name=name)
+    return msgspec.structs.replace(found, name=name, nullable=_nullable(kind))
+
+
+def _nullable(kind: inspect.Type) -> bool:
+    if isinstance(kind, inspect.Metadata):
+        return _nullable(kind.type)
+    if isinstance(kind, inspect.UnionType):
+        return any(_nullable(part) for part in kind.types)
+    return isinstance(kind, (inspect.NoneType, inspect.AnyType))
 
 
 class RowCodec:
@@ -137,10 +146,11 @@ class RowCodec:
         self.columns = tuple(_column(field.name, field.type, annotations[field.name]) for field in described.fields)
         self._names = tuple(column.name for column in self.columns)
         folded = {name.casefold() for name in self._names}
-        if len(folded) < len(self._names) or "_key" in folded:
+        own = {"_key", "_number", "_words"} if row_type.__search_fields__ else {"_key"}
+        if len(folded) < len(self._names) or folded & own:
             raise WiringError(
                 f"{row_type.__name__} cannot be a table",
-                why="two of its fields differ only in case, or one is called _key",
+                why=f"two of its fields differ only in case, or one is called {' or '.join(sorted(own))}",
                 do="rename the field: SQLite does not tell such names apart",
             )
         self._by_name = {column.name: column for column in self.columns}

@@ -12,7 +12,7 @@ from daicho.adapters.stores.sqlite.letters import park_all, went_through
 from daicho.adapters.stores.sqlite.queries import statement
 from daicho.adapters.stores.sqlite.tables import table_for
 from daicho.adapters.stores.sqlite.writer import FATAL, Transaction
-from daicho.core.errors import StoreFailed, WiringError
+from daicho.core.errors import NotSearchable, StoreFailed, WiringError
 from daicho.core.sql_projection import written
 from daicho.ports.sql_views import SetStep, StepRefused, Stretch
 from daicho.ports.view_store import TableSpec
@@ -29,6 +29,12 @@ def _json(values: Sequence[str]) -> str:
 
 
 def _rehearse(transaction: Transaction, table: TableSpec, statements: Sequence[str]) -> None:
+    if table.row_type.__search_fields__:
+        raise NotSearchable(
+            f"rows of {table.name!r} cannot be searched",
+            why="SQL writes them, and only Daicho itself knows what their words are",
+            do="make the projection a function with `@projection`, or leave out `search=` in the row class",
+        )
     connection = transaction.connection
     connection.execute("savepoint rehearsal")
     try:

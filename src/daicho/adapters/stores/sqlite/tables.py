@@ -1,8 +1,14 @@
-"""The SQL of one generation of one read model, compiled once."""
+"""The SQL of one generation of one read model, compiled once.
+
+A table whose rows are searched also has `_words`, the words of each row, and `_number`, by which an FTS5 index knows
+it. The index is written with the rows (triggers could do it, but older SQLites do not let them while the schema is not
+trusted); rows whose words stay the same cost it nothing.
+"""
 
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from hashlib import blake2b
 from typing import Any
 
 import msgspec
@@ -11,7 +17,8 @@ from daicho.adapters.stores.sqlite.driver import Connection
 from daicho.adapters.stores.sqlite.rows import Column, RowCodec, codec_for
 from daicho.core.errors import InvalidMessage, WiringError
 from daicho.core.messages import Row
-from daicho.ports.view_store import TableSpec
+from daicho.core.words import terms, words_of
+from daicho.ports.view_store import Mark, TableSpec
 
 __all__ = ["Table", "quoted", "table_for"]
 
@@ -59,28 +66,53 @@ class Table:
         names = [quoted(column.name) for column in self.codec.columns]
         fields = ", ".join(names)
         declared = "".join(f", {quoted(c.name)} {c.declared}" for c in self.codec.columns)
+        self.searched = row_type.__search_fields__
+        self._index = quoted(f"daicho_words_{self.table_name}")
         every = ", ".join(["_key", *names])
-        sets = ", ".join(f"{name} = excluded.{name}" for name in names)
-        marks = ", ".join("?" * (len(names) + 1))
-        self.create = f"create table if not exists {self.table} (_key text primary key{declared}) without rowid"
-        self.indexes = [
-            f"create index if not exists {quoted(f'{self.table_name}_{c.name}')} on {self.table} ({quoted(c.name)})"
+        written = [*names, *(["_words"] if self.searched else [])]
+        sets = ", ".join(f"{name} = excluded.{name}" for name in written)
+        marks = ", ".join("?" * (len(written) + 1))
+        if self.searched:
+            declared += f", _words {self._of_words()}"
+            keyed = f"_number integer primary key, _key text not null unique{declared}"
+            self.create = [f"create table if not exists {self.table} ({keyed})", self._create_index()]
+        else:
+            self.create = [f"create table if not exists {self.table} (_key text primary key{declared}) without rowid"]
+        self.create += [
+            f"create index if not exists {quoted(f'{self.table_name}_{c.name}')} on {self.table} "
+            f"({quoted(c.name)}{', _key' if self.searched else ''})"
             for c in map(self.codec.column, row_type.__index_fields__)
         ]
-        self.drop = f"drop table if exists {self.table}"
+        self.drop = [f"drop table if exists {name}" for name in (self.table, self._index)]
         self.drop_view = f"drop view if exists {self.view}"
         self.create_view = f"create view {self.view} as select {fields or '_key'} from {self.table}"  # noqa: S608
         self._upsert = (
-            f"insert into {self.table} ({every}) values ({marks}) on conflict (_key) do "  # noqa: S608
-            + (f"update set {sets}" if sets else "nothing")
+            f"insert into {self.table} ({', '.join(['_key', *written])}) values ({marks}) "  # noqa: S608
+            "on conflict (_key) do " + (f"update set {sets}" if sets else "nothing")
         )
         self._delete = f"delete from {self.table} where _key = ?"  # noqa: S608
         self._fields = fields or "_key"
         self._by_keys = f"select {every} from {self.table} where _key in ({_MANY})"  # noqa: S608
+        self._words_by_keys = f"select _key, _number, _words from {self.table} where _key in ({_MANY})"  # noqa: S608
+        self._unindex = f"insert into {self._index} ({self._index}, rowid, _words) values ('delete', ?, ?)"  # noqa: S608
+        self._reindex = (
+            f"insert into {self._index} (rowid, _words) "  # noqa: S608
+            f"select _number, _words from {self.table} where _key = ?"
+        )
         self._by_key = f"select {self._fields} from {self.table} where _key = ?"  # noqa: S608
 
     def shape(self) -> dict[str, str]:
-        return {"_key": "TEXT", **{column.name: column.declared for column in self.codec.columns}}
+        shape = {"_key": "TEXT", **{column.name: column.declared for column in self.codec.columns}}
+        return {"_number": "INTEGER", **shape, "_words": self._of_words().upper()} if self.searched else shape
+
+    def _of_words(self) -> str:
+        """The type of the column, which tells whose words it holds: not by name, in which SQLite might see an INT."""
+        return f"TEXT WORDS_{blake2b(' '.join(self.searched).encode(), digest_size=6).hexdigest()}"
+
+    def _create_index(self) -> str:
+        """`ascii` parts our words at blanks only, and changes nothing else that is in them."""
+        options = f"content={_text(self.table_name)}, content_rowid=_number, tokenize=ascii, detail=none, columnsize=0"
+        return f"create virtual table {self._index} using fts5 (_words, {options})"
 
     def row(self, values: Sequence[Any]) -> Any:
         return self.codec.from_columns(values if self.codec.columns else ())
@@ -95,11 +127,31 @@ class Table:
 
     def write(self, connection: Connection, upserts: Mapping[str, Any], deletes: Sequence[str]) -> None:
         to_columns = self.codec.to_columns
-        if upserts:
-            rows = [to_columns(key, row) for key, row in upserts.items()]
+        rows = [to_columns(key, row) for key, row in upserts.items()]
+        if self.searched:
+            self._write_searched(connection, rows, upserts, deletes)
+            return
+        if rows:
             _bound(connection, self._upsert, rows)
         if deletes:
             _bound(connection, self._delete, [(key,) for key in deletes])
+
+    def _write_searched(
+        self, connection: Connection, rows: Sequence[list[Any]], upserts: Mapping[str, Any], deletes: Sequence[str]
+    ) -> None:
+        words = {key: " ".join(words_of(row)) for key, row in upserts.items()}
+        for values in rows:
+            values.append(words[values[0]])
+        for key in deletes:
+            words.pop(key, None)
+        keys = _json([*upserts, *deletes]).decode()
+        before = {key: (number, old) for key, number, old in connection.execute(self._words_by_keys, (keys,))}
+        gone = [(number, old) for key, (number, old) in before.items() if words.get(key) != old]
+        came = [(key,) for key, new in words.items() if key not in before or before[key][1] != new]
+        connection.executemany(self._unindex, gone)
+        _bound(connection, self._upsert, rows)
+        _bound(connection, self._delete, [(key,) for key in deletes])
+        connection.executemany(self._reindex, came)
 
     def find(
         self, equals: Mapping[str, object], order_by: str | None, descending: bool, limit: int | None, offset: int
@@ -110,14 +162,47 @@ class Table:
         order = f"_key{direction}"
         if order_by is not None:
             column = self.codec.column(order_by)
-            name = quoted(column.name)
-            name = f"{name}{_by_value(column)}"
-            order = f"{name}{direction}, _key"
+            order = f"{quoted(column.name)}{_by_value(column)}{direction}, _key{direction}"
         text = f"select {self._fields} from {self.table}{where} order by {order}"  # noqa: S608
         if limit is not None or offset:
             text += " limit ? offset ?"
             bound += [-1 if limit is None else limit, offset]
         return text, bound
+
+    def page(
+        self, equals: Mapping[str, object], order_by: str | None, descending: bool, limit: int, after: Mark | None
+    ) -> tuple[str, list[Any]]:
+        """The statement and its values; its rows begin with the key. Raises NoSuchField, InvalidMessage."""
+        where, bound = self._where(equals)
+        direction, beyond = (" desc", "<") if descending else ("", ">")
+        order, behind, marks = f"_key{direction}", f"_key {beyond} ?", list[Any]()
+        if order_by is not None:
+            column = self.codec.column(order_by)
+            name = f"{quoted(column.name)}{_by_value(column)}"
+            order = f"{name}{direction}, _key{direction}"
+            if after is not None and after.value is None:
+                behind = f"({name} is null and {behind}{'' if descending else f' or {name} is not null'})"
+            elif after is not None:
+                nulls = f" or {name} is null" if descending and column.nullable else ""  # an OR keeps from the index
+                behind = f"(({name}, _key) {beyond} (?, ?){nulls})"
+                marks = self.codec.filters({order_by: after.value})[1]
+        if after is not None:
+            where = f"{where} and {behind}" if where else f" where {behind}"
+            bound += [*marks, after.key]
+        text = f"select _key, {self._fields} from {self.table}{where} order by {order} limit ?"  # noqa: S608
+        return text, [*bound, limit]
+
+    def search(self, text: str, equals: Mapping[str, object], limit: int, offset: int) -> tuple[str, list[Any]] | None:
+        """The statement and its values; None: nothing can be found. Raises NoSuchField, InvalidMessage."""
+        where, bound = self._where(equals)
+        asked = " AND ".join(f'"{term.text}"{" *" if term.begun else ""}' for term in terms(text))
+        if not asked:
+            return None
+        found = f"_number in (select rowid from {self._index} where {self._index} match ?)"  # noqa: S608
+        where = f"{where} and {found}" if where else f" where {found}"
+        how_many = "length(_words) - length(replace(_words, ' ', ''))"
+        statement = f"select {self._fields} from {self.table}{where} order by {how_many}, _key limit ? offset ?"  # noqa: S608
+        return statement, [*bound, asked, limit, offset]
 
     def count(self, equals: Mapping[str, object]) -> tuple[str, list[Any]]:
         where, bound = self._where(equals)
@@ -127,6 +212,11 @@ class Table:
         columns, bound = self.codec.filters(equals)
         conditions = " and ".join(f"{quoted(column.name)} is ?{_by_value(column)}" for column in columns)
         return (f" where {conditions}" if conditions else ""), bound
+
+
+def _text(value: str) -> str:
+    """A literal."""
+    return "'" + value.replace("'", "''") + "'"
 
 
 def _by_value(column: Column) -> str:

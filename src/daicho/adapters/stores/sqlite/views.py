@@ -10,14 +10,15 @@ from daicho.adapters.stores.sqlite.queries import statement
 from daicho.adapters.stores.sqlite.sets import SqliteSets
 from daicho.adapters.stores.sqlite.tables import Table, table_for
 from daicho.adapters.stores.sqlite.writer import Transaction
-from daicho.core.errors import StoreFailed, WiringError
-from daicho.ports.view_store import TableSpec, ViewChange
+from daicho.core.errors import NotSearchable, StoreFailed, WiringError
+from daicho.core.words import check_searchable
+from daicho.ports.view_store import Mark, TableSpec, ViewChange
 
 __all__ = ["SqliteViews"]
 
 _NOTE, _LIVE = statement("note_table"), statement("live_generation")
 _GENERATIONS, _MAKE_LIVE = statement("generations"), statement("make_live")
-_FORGET, _COLUMNS = statement("forget_table"), statement("columns")
+_FORGET, _COLUMNS, _SEARCHES = statement("forget_table"), statement("columns"), statement("has_fts")
 
 
 def _stored_shape(connection: Connection, table: Table) -> dict[str, str]:
@@ -34,10 +35,15 @@ def _open_table(transaction: Transaction, table: Table) -> None:
             do="rebuild the projection into a new generation",
             table=table.table_name,
         )
+    if table.searched and not connection.execute(_SEARCHES):
+        raise NotSearchable(
+            f"rows of {table.name!r} cannot be searched",
+            why="this SQLite library was built without FTS5",
+            do="take ?driver=apsw, which brings its own, or leave out `search=` in the row class",
+        )
     if not stored:
-        connection.execute(table.create)
-        for index in table.indexes:
-            connection.execute(index)
+        for text in table.create:
+            connection.execute(text)
     connection.execute(_NOTE, (table.name, table.generation))
 
 
@@ -55,7 +61,8 @@ def _drop(transaction: Transaction, table: Table) -> None:
     live = connection.execute(_LIVE, (table.name,))
     if live and live[0][0] == table.generation:
         connection.execute(table.drop_view)
-    connection.execute(table.drop)
+    for text in table.drop:
+        connection.execute(text)
     connection.execute(_FORGET, (table.name, table.generation))
 
 
@@ -124,10 +131,39 @@ class SqliteViews(SqliteSets):
             lambda connection: [compiled.row(values) for values in connection.execute(text, bound)]
         )
 
+    async def page(
+        self,
+        table: TableSpec,
+        equals: Mapping[str, object],
+        *,
+        limit: int,
+        order_by: str | None = None,
+        descending: bool = False,
+        after: Mark | None = None,
+    ) -> list[tuple[str, Any]]:
+        compiled = table_for(table)
+        text, bound = compiled.page(equals, order_by, descending, limit, after)
+        return await self._aside(
+            lambda connection: [(key, compiled.row(values)) for key, *values in connection.execute(text, bound)]
+        )
+
+    async def search(
+        self, table: TableSpec, text: str, equals: Mapping[str, object], *, limit: int, offset: int = 0
+    ) -> list[Any]:
+        check_searchable(table.row_type)
+        compiled = table_for(table)
+        asked = compiled.search(text, equals, limit, offset)
+        if asked is None:
+            return []
+        return await self._aside(lambda connection: [compiled.row(values) for values in connection.execute(*asked)])
+
     async def count(self, table: TableSpec, equals: Mapping[str, object]) -> int:
         text, bound = table_for(table).count(equals)
         rows = await self._aside(lambda connection: connection.execute(text, bound))
         return int(rows[0][0])
+
+    async def settle(self, table: TableSpec) -> None:
+        """What is committed is found."""
 
     async def commit(self, change: ViewChange) -> None:
         compiled = table_for(change.table)
