@@ -13,7 +13,7 @@ $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Daicho needs Python 3.11 or newer; try make PYTHON=python3.12")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[otel,postgres]' --group dev
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[otel,postgres,redis,mongodb,opensearch]' --group dev
 	@touch $@
 
 demo: setup ## the main job on SQLite; ends by itself and says what happened

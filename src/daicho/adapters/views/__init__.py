@@ -1,0 +1,1 @@
+"""Places for read models alone, away from the events."""
