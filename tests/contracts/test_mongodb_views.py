@@ -33,7 +33,8 @@ from daicho.ports.checkpoint_store import Advance
 from daicho.ports.read_store import Placed, ReadStore
 from daicho.ports.view_store import Mark, TableSpec, ViewChange
 from daicho.testing.contracts import Capabilities, ReadStoreContract
-from tests.services.mongodb import FerretDB, JavaServer, LosesAnswers, MongoServer, fresh_database, wanted
+from tests.services.find import wanted
+from tests.services.mongodb import FerretDB, JavaServer, LosesAnswers, MongoServer, fresh_database
 from tests.services.running import Host
 
 # pymongo's own tasks, cancelled while they connect, leave their sockets to the garbage collector

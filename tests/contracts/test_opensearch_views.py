@@ -24,7 +24,7 @@ from daicho.ports.checkpoint_store import Advance
 from daicho.ports.read_store import Placed, ReadStore
 from daicho.ports.view_store import Mark, TableSpec, ViewChange
 from daicho.testing.contracts import ReadStoreContract
-from tests.services.find import needed
+from tests.services.find import wanted
 from tests.services.opensearch import OpenSearch
 from tests.services.opensearch import opensearch as start
 from tests.services.proxy import Conversation, Passed, Proxy
@@ -36,7 +36,7 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)
 @pytest.fixture(scope="module")
 def server(host: Host) -> Iterator[OpenSearch]:
     """Shared: who breaks it mends it."""
-    with needed():
+    with wanted():
         server = start(host)
     yield server
     server.stop()

@@ -45,6 +45,15 @@ def needed() -> Generator[None, None, None]:
         pytest.skip(str(reason))
 
 
+@contextlib.contextmanager
+def wanted() -> Generator[None, None, None]:
+    """The same for a server that not every machine can have: without it the test is skipped."""
+    try:
+        yield
+    except Unavailable as reason:
+        pytest.skip(str(reason))
+
+
 def program(name: str, *, package: str) -> Path:
     """The program, installed from Debian's `package` if it is missing and we may."""
     if mode() == "off":

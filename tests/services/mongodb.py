@@ -5,19 +5,17 @@ are never required: without Go, or Maven and a JDK, tests on them are skipped, a
 builds into the user's cache folder; FerretDB takes a minute and a half of two cores, mongo-java-server seconds.
 """
 
-import contextlib
 import fcntl
 import os
 import shutil
 import subprocess
 from abc import abstractmethod
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from typing import ClassVar
 
 import pymongo
-import pytest
 from pymongo.errors import PyMongoError
 
 from tests.services.find import Unavailable, mode
@@ -87,15 +85,6 @@ _POM = f"""\
 <dependencies><dependency><groupId>de.bwaldvogel</groupId><artifactId>mongo-java-server-h2-backend</artifactId>
 <version>{JAVA_SERVER}</version></dependency></dependencies></project>
 """
-
-
-@contextlib.contextmanager
-def wanted() -> Generator[None, None, None]:
-    """Around the start of one of these in a fixture: without it the test is skipped."""
-    try:
-        yield
-    except Unavailable as reason:
-        pytest.skip(str(reason))
 
 
 class MongoServer(Running):

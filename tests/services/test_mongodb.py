@@ -7,8 +7,8 @@ import pymongo
 import pytest
 
 from tests.services import mongodb
-from tests.services.find import Unavailable
-from tests.services.mongodb import FerretDB, JavaServer, MongoServer, drop_database, fresh_database, wanted
+from tests.services.find import Unavailable, wanted
+from tests.services.mongodb import FerretDB, JavaServer, MongoServer, drop_database, fresh_database
 from tests.services.running import Host
 
 

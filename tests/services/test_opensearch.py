@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.services.find import needed
+from tests.services.find import wanted
 from tests.services.opensearch import OpenSearch
 from tests.services.opensearch import opensearch as start
 from tests.services.running import Host
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def server(host: Host) -> Iterator[OpenSearch]:
-    with needed():
+    with wanted():
         server = start(host)
     yield server
     server.stop()
