@@ -20,6 +20,8 @@ from daicho.core.errors import StoreBusy, StoreClosed, StoreUnavailable
 
 __all__ = ["SETTINGS", "Connection", "Line", "Lines", "Rows", "raw_json"]
 
+# Without bitmap scans, what is read in the order of an index is not sorted anew: before the first ANALYZE the planner
+# takes a page of the log for a handful of rows, gathers all that lie behind it, and sorts them for each page.
 SETTINGS = """select
 set_config('default_transaction_isolation', 'read committed', false),
 set_config('idle_in_transaction_session_timeout', '10s', false),
