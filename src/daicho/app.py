@@ -15,16 +15,26 @@ from daicho.core.codec import CodecName
 from daicho.core.collaborators import supplier
 from daicho.core.conditions import Expected
 from daicho.core.decider import Decider
-from daicho.core.errors import BadUrl, MissingCollaborator, MissingExtra, NotRunning, UnknownMessage, UnknownView
+from daicho.core.errors import (
+    BadUrl,
+    ConfigurationError,
+    MissingCollaborator,
+    MissingExtra,
+    NotRunning,
+    UnknownMessage,
+    UnknownView,
+)
 from daicho.core.messages import Command, Context, Query, Receipt, RecordedEvent, Row
 from daicho.core.model import Model, Part
-from daicho.core.projection import Crud
+from daicho.core.projection import Crud, Table
 from daicho.core.registry import Registry
 from daicho.core.signatures import describe
+from daicho.core.sql_projection import SqlFold
 from daicho.core.streams import stream_name
 from daicho.ports.clock import Clock
 from daicho.ports.event_store import CommandOutcome
 from daicho.ports.probe import Probe, silent
+from daicho.ports.read_store import ReadStore
 from daicho.ports.storage import Storage
 from daicho.read.crud import CrudTable
 from daicho.read.dead_letters import DeadLetters
@@ -51,6 +61,14 @@ _STORES = {
     "postgres": ("daicho.adapters.stores.postgres", "PostgresStorage", "postgres"),
 }
 
+_READ_STORES = {
+    "redis": ("daicho.adapters.views.redis", "RedisReadStore", "redis"),
+    "rediss": ("daicho.adapters.views.redis", "RedisReadStore", "redis"),
+    "mongodb": ("daicho.adapters.views.mongodb", "MongoReadStore", "mongodb"),
+    "opensearch": ("daicho.adapters.views.opensearch", "SearchReadStore", "opensearch"),
+    "elasticsearch": ("daicho.adapters.views.opensearch", "SearchReadStore", "opensearch"),
+}
+
 
 class App:
     """CQRS and event sourcing over the parts you list: aggregates or deciders, event handlers, projections, query
@@ -65,6 +83,7 @@ class App:
         self,
         *parts: Part,
         store: str = "sqlite:///daicho.db",
+        views: Mapping[Table[Any], str] | None = None,
         name: str = "app",
         clock: Clock | None = None,
         middleware: Sequence[Middleware] = (),
@@ -77,7 +96,9 @@ class App:
         probe: Probe = silent,
     ) -> None:
         """
-        store           URL: `memory:`, `sqlite:///file.db`
+        store           URL: `memory:`, `sqlite:///file.db`, `postgresql://host/database`
+        views           where the rows of a projection are, if not with the events: `{orders: "redis://host/0"}`;
+                        also `mongodb://`, `opensearch://` and `elasticsearch://`
         middleware      async functions `(envelope, proceed) -> Receipt` around every command
         authorise       asked with the envelope of every command from outside; False refuses
         provide         collaborators that handlers may ask for by annotation
@@ -90,6 +111,7 @@ class App:
         self.url = store
         _locate(store)
         model = Model(parts)
+        self._view_urls = _view_urls(model, views or {})
         self._setup = Setup(
             name=name,
             model=model,
@@ -146,7 +168,13 @@ class App:
         that look at a store which another process works on."""
         if self._running is not None:
             raise NotRunning("this App is running already", do="enter it once; make a second App for a second store")
-        running = Running(self._setup, open_storage(self.url, self.clock), with_processors=processors)
+        stores = {url: open_read_store(url, self.clock) for url in sorted(set(self._view_urls.values()))}
+        running = Running(
+            self._setup,
+            open_storage(self.url, self.clock),
+            {name: stores[url] for name, url in self._view_urls.items()},
+            with_processors=processors,
+        )
         try:
             await running.start()
         except BaseException:
@@ -387,7 +415,9 @@ class App:
             known = ", ".join(sorted(f.name for f in self.model.folds)) or "none"
             raise UnknownView(f"there is no projection {name!r}", why=f"this App has {known}", do="check the name")
         running = self._now
-        async for step in rebuild(fold, running.storage, self.registry, running.owner):
+        async for step in rebuild(
+            fold, running.storage, self.registry, running.owner, running.elsewhere.get(fold.name)
+        ):
             if step.switched:
                 await running.relocate(name)
             yield step
@@ -434,14 +464,52 @@ def _locate(url: str) -> tuple[str, str]:
 
 def open_storage(url: str, clock: Clock) -> Storage:
     """The adapter for a URL, not yet opened. The only table from URL to adapter; adapters are imported when named."""
-    module_name, class_name = _locate(url)
-    extra = _STORES[urlsplit(url).scheme][2]
+    _locate(url)
+    return cast("Storage", _adapter(_STORES[urlsplit(url).scheme])(url, now=clock.now))
+
+
+def open_read_store(url: str, clock: Clock) -> ReadStore:
+    """The adapter for the URL of read models, not yet opened."""
+    return cast("ReadStore", _adapter(_READ_STORES[urlsplit(url).scheme])(url, now=clock.now))
+
+
+def _adapter(where: tuple[str, str, str | None]) -> Callable[..., object]:
+    module_name, class_name, extra = where
     try:
         module = importlib.import_module(module_name)
     except ImportError as error:
         if extra is None:
             raise
         raise MissingExtra(
-            f"the store {url!r} needs an extra", why=str(error), do=f'pip install "daicho[{extra}]"', extra=extra
+            f"{class_name} needs an extra", why=str(error), do=f'pip install "daicho[{extra}]"', extra=extra
         ) from error
-    return cast("Storage", getattr(module, class_name)(url, now=clock.now))
+    return cast("Callable[..., object]", getattr(module, class_name))
+
+
+def _view_urls(model: Model, views: Mapping[Table[Any], str]) -> dict[str, str]:
+    """By the name of the view. Raises BadUrl, and ConfigurationError for a view that cannot be away from the events."""
+    folds = {fold.name: fold for fold in model.folds}
+    found: dict[str, str] = {}
+    for part, url in views.items():
+        fold = folds.get(part.name)
+        if fold is None or fold.part is not part:
+            raise UnknownView(f"{part.name!r} is no projection of this App", do="list it among the parts, too")
+        if urlsplit(url).scheme not in _READ_STORES:
+            raise BadUrl(
+                f"rows of {part.name!r} cannot be kept in {_without_password(url)!r}",
+                why=f"a URL for views begins with {', '.join(f'{name}://' for name in _READ_STORES)}",
+                do="leave it out for rows beside the events, in SQL",
+            )
+        if isinstance(fold, SqlFold) or fold.part.inline:
+            raise ConfigurationError(
+                f"{part.name!r} is {'SQL' if isinstance(fold, SqlFold) else 'inline'}, and cannot be kept elsewhere",
+                why="it is written in the transaction of the events",
+                do="leave it out of `views=`, or make it a projection of its own",
+            )
+        found[part.name] = url
+    return found
+
+
+def _without_password(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}"

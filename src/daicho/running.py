@@ -23,17 +23,19 @@ from daicho.ports.clock import Clock
 from daicho.ports.command_sender import Envelope
 from daicho.ports.event_store import EventStore, Selection
 from daicho.ports.probe import Probe
+from daicho.ports.read_store import ReadStore
 from daicho.ports.storage import Joinable, Storage
 from daicho.ports.view_store import TableSpec
 from daicho.read.build import Build, processor_name
 from daicho.read.dead_letters import DeadLetters
+from daicho.read.elsewhere import Elsewhere
 from daicho.read.feed import Feed
 from daicho.read.history import History
 from daicho.read.processor import PageProcessor, Processor
 from daicho.read.progress import Lag, Progress
 from daicho.read.projector import Inline, Projector
 from daicho.read.queries import Kept, Queries, Views, ViewState
-from daicho.read.rebuild import projector_for
+from daicho.read.rebuild import forget_build, projector_for
 from daicho.read.set_projector import SetProcessor, SetProjector
 from daicho.write.appending import Appender
 from daicho.write.execution import Execution
@@ -76,11 +78,21 @@ class Setup:
 class Running:
     """An opened store, and the two sides at work on it."""
 
-    def __init__(self, setup: Setup, storage: Storage, *, with_processors: bool) -> None:
+    def __init__(
+        self,
+        setup: Setup,
+        storage: Storage,
+        read_stores: Mapping[str, ReadStore] | None = None,
+        *,
+        with_processors: bool,
+    ) -> None:
+        """`read_stores`: by the name of the view whose rows are there."""
         self._setup, self._with_processors = setup, with_processors
         model, registry, clock, probe = setup.model, setup.registry, setup.clock, setup.probe
         self.owner = owner_name()
         self.storage = storage
+        self.read_stores = list({id(store): store for store in (read_stores or {}).values()}.values())
+        self.elsewhere = {name: Elsewhere(store, storage, clock) for name, store in (read_stores or {}).items()}
         self.feed = Feed(storage, registry)
         self.progress = Progress(storage)
         self.history = History(storage, storage, registry, self.feed)
@@ -89,7 +101,14 @@ class Running:
             storage, storage, registry, snapshot_after=setup.snapshot_after, hot=setup.hot_aggregates
         )
         self.projectors = [
-            projector_for(fold, TableSpec(fold.name, 1, fold.part.row_type), storage, registry, probe)
+            projector_for(
+                fold,
+                TableSpec(fold.name, 1, fold.part.row_type),
+                storage,
+                registry,
+                probe,
+                self.elsewhere.get(fold.name),
+            )
             for fold in model.folds
         ]
         inline = [p for p in self.projectors if isinstance(p, Projector) and p.fold.part.inline]
@@ -138,9 +157,9 @@ class Running:
             for part in model.reactions
         ]
         self.processors: list[Processor[Any]] = []
-        kept: list[ViewState] = [Kept(TableSpec(crud.name, 1, crud.row_type)) for crud in model.cruds]
+        kept: list[ViewState] = [Kept(TableSpec(crud.name, 1, crud.row_type), storage) for crud in model.cruds]
         states: dict[str, ViewState] = {state.table.name: state for state in [*self.projectors, *kept]}
-        self.views = Views(states, storage, self.progress)
+        self.views = Views(states, self.progress)
         self.queries = Queries(setup.answers, self.views)
         self.settling = Settling(storage, storage, self.progress, self.postman, self._processor_names)
         self.dead_letters = DeadLetters(storage, lambda: self.processors)
@@ -157,6 +176,8 @@ class Running:
     async def start(self) -> None:
         await self.storage.open()
         self._opened = True
+        for store in self.read_stores:
+            await store.open()
         if self._with_processors:
             await self._register()
         else:
@@ -199,29 +220,30 @@ class Running:
             await storage.switch(table)
 
     async def _register_view(self, projector: Build[Any], known: Mapping[str, int], head: int) -> None:
-        storage, name = self.storage, projector.table.name
-        live = await storage.live_generation(name)
+        storage, views, name = self.storage, projector.views, projector.table.name
+        live = await views.live_generation(name)
         if live is not None:
             projector.table = TableSpec(name, live, projector.table.row_type)
             projector.name = processor_name(projector.table)
-            if await storage.shape_fits(projector.table):
+            if await views.shape_fits(projector.table):
                 await projector.check()
                 if projector.name not in known:
                     await storage.register(projector.name, position=0, fold=projector.fold.code)
                 await self._still_building(projector, known)
                 return
             # the row class changed: rows of the old shape cannot be read, so the view is built anew
-            newest = max(await storage.generations(name))
+            newest = max(await views.generations(name))
             projector.table = TableSpec(name, newest + 1, projector.table.row_type)
             projector.name = processor_name(projector.table)
-        await storage.open_table(projector.table)
+        await views.open_table(projector.table)
         await projector.check()
         await storage.register(projector.name, position=0, fold=projector.fold.code)
         if head:
             await storage.register(_BUILDING + projector.name, position=head)
-        await storage.switch(projector.table)
+        await views.switch(projector.table)
         if live is not None:
-            await storage.forget(processor_name(TableSpec(name, live, projector.table.row_type)))
+            old = processor_name(TableSpec(name, live, projector.table.row_type))
+            await forget_build(old, storage, self.elsewhere.get(name))
         projector.complete_at = head
 
     async def _still_building(self, projector: Build[Any], known: Mapping[str, int]) -> None:
@@ -248,6 +270,8 @@ class Running:
             if self._opened and self._with_processors:
                 await self.storage.release(self.owner)
         finally:
+            for store in self.read_stores:
+                await store.close()
             await self.storage.close()
 
     async def _beat(self) -> None:

@@ -65,10 +65,11 @@ class Reaction:
     async def locate(self) -> str:
         return self.name
 
-    async def begin(self, checkpoint: Checkpoint) -> None:
+    async def begin(self, checkpoint: Checkpoint) -> int:
         self._parked = await self._letters.parked_keys(self.name)
         # whoever ran this before may have sent commands for events that the checkpoint does not cover
         self._may_repeat_to = await self._store.head()
+        return checkpoint.position
 
     async def consume(self, page: Page, indexes: list[int], token: int, position: int) -> int:
         trouble: list[ParkedEvent] = []

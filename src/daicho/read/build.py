@@ -24,11 +24,11 @@ class Build(Generic[F]):
         self.fold, self.table, self.name = fold, table, processor_name(table)
         self.complete_at = 0
         self.types = frozenset(registry.names_of(fold.events))
-        self._views = views
+        self.views = views
 
     async def locate(self) -> str:
         """Moves to the build that readers see, which another process may have switched."""
-        live = await self._views.live_generation(self.table.name)
+        live = await self.views.live_generation(self.table.name)
         if live is not None and live != self.table.generation:
             self.table = TableSpec(self.table.name, live, self.table.row_type)
             self.name = processor_name(self.table)

@@ -39,8 +39,8 @@ class Runnable(Protocol):
         """The name of the checkpoint to run under; it changes when another build of a view goes live."""
         ...
 
-    async def begin(self, checkpoint: Checkpoint) -> None:
-        """The lease is ours: forget what was remembered from before."""
+    async def begin(self, checkpoint: Checkpoint) -> int:
+        """The lease is ours: forget what was remembered from before. Returns the position from which to go on."""
         ...
 
     async def retry(self, token: int, position: int) -> None:
@@ -123,11 +123,11 @@ class Processor(ABC, Generic[C]):
                     self.state = "waiting"
                     await asyncio.sleep(0.25)
                     continue
-                self._stored, self._token = checkpoint.position, checkpoint.token
-                await self.consumer.begin(checkpoint)
-                self._progress.note(self.name, checkpoint.position)
+                position = await self.consumer.begin(checkpoint)
+                self._stored, self._token = position, checkpoint.token
+                self._progress.note(self.name, position)
                 self.state, self.error = "catching up", ""
-                await self._work(checkpoint.position)
+                await self._work(position)
                 self._progress.disown(self.name)
             except LostLease:
                 self._progress.disown(self.name)

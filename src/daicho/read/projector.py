@@ -7,7 +7,7 @@ from typing import Any
 
 from daicho.core.collecting import uncollected
 from daicho.core.errors import HistoryError, ProjectionFailed, StoreError
-from daicho.core.messages import RecordedEvent, Row
+from daicho.core.messages import Event, RecordedEvent, Row
 from daicho.core.projection import Fold
 from daicho.core.registry import Registry
 from daicho.core.stored import StoredEvent, recorded
@@ -17,6 +17,7 @@ from daicho.ports.event_store import EventStore, InlineTransaction, Narrow, Sele
 from daicho.ports.probe import Probe
 from daicho.ports.view_store import TableSpec, ViewChange, ViewStore
 from daicho.read.build import Build
+from daicho.read.elsewhere import Elsewhere
 from daicho.read.feed import Page
 from daicho.read.processor import parked
 
@@ -46,11 +47,25 @@ class Projector(Build[Fold[Any]]):
         super().__init__(fold, table, views, registry)
         self._letters, self._store, self._registry, self._probe = letters, store, registry, probe
         self._rows: OrderedDict[str, Row | None] = OrderedDict()
+        self._seen: dict[str, int] = {}
+        """For rows elsewhere: the position of the last event that each of `_rows` has seen."""
+        self._elsewhere = views if isinstance(views, Elsewhere) else None
         self._parked: set[str] = set()
 
-    async def begin(self, checkpoint: Checkpoint) -> None:
-        self._rows.clear()
+    async def begin(self, checkpoint: Checkpoint) -> int:
+        self._forget_rows()
         self._parked = await self._letters.parked_keys(self.name)
+        if self._elsewhere is None:
+            return checkpoint.position
+        return await self._elsewhere.resume(checkpoint, self.table)
+
+    def _forget_rows(self) -> None:
+        self._rows.clear()
+        self._seen.clear()
+
+    def _has_seen(self, key: str, position: int) -> bool:
+        """Whether the row knows the event already: rows elsewhere may be ahead of their checkpoint."""
+        return self._elsewhere is not None and position <= self._seen.get(key, 0)
 
     async def consume(self, page: Page, indexes: list[int], token: int, position: int) -> int:
         work: list[tuple[StoredEvent, RecordedEvent[Any], tuple[str, ...]]] = []
@@ -71,7 +86,7 @@ class Projector(Build[Fold[Any]]):
                 continue
             work.append((stored, record, keys))
         if fold.part.inline:
-            self._rows.clear()  # appends of this and other processes change rows beside us
+            self._forget_rows()  # appends of this and other processes change rows beside us
         await self._fetch({key for _, _, keys in work for key in keys})
         rows, changed = self._rows, dict[str, Row | None]()
         for stored, record, keys in work:
@@ -79,17 +94,20 @@ class Projector(Build[Fold[Any]]):
                 if key in self._parked:
                     trouble.append(parked(stored, key, None))
                     continue
+                if self._has_seen(key, stored.position):
+                    continue
                 try:
                     row = fold.step(rows[key], record.event, key, record)
                 except Exception as error:  # noqa: BLE001 - the user's code: parked and told
                     self._park(trouble, stored, key, error)
                     continue
                 rows[key] = changed[key] = row
+                self._saw(key, stored.position)
         self._probe("projection.before")
         try:
             await self._write(changed, Advance(processor=self.name, token=token, old=position, new=page.last), trouble)
         except BaseException:
-            self._rows.clear()
+            self._forget_rows()
             raise
         self._probe("projection.after")
         self._trim()
@@ -105,23 +123,47 @@ class Projector(Build[Fold[Any]]):
             return False
         try:
             with uncollected():
-                pairs = fold.pairs([decoders[name, version](data) for _, _, name, version, data in events])
+                decoded: list[Event] = [decoders[name, version](data) for _, _, name, version, data in events]
+                pairs = fold.pairs(decoded)
             await self._fetch({key for _, key in pairs})
             with uncollected():
-                changed: dict[str, Row | None] = fold.run(pairs, self._rows)
+                if self._elsewhere is None:
+                    changed: dict[str, Row | None] = fold.run(pairs, self._rows)
+                else:
+                    changed = self._run_elsewhere(events, decoded)
         except StoreError:
             raise
         except Exception:  # noqa: BLE001 - told by `consume`, event by event
             return False
         last = events[-1][0]
-        await self._write(changed, Advance(processor=self.name, token=token, old=position, new=last), ())
+        try:
+            await self._write(changed, Advance(processor=self.name, token=token, old=position, new=last), ())
+        except BaseException:
+            self._forget_rows()
+            raise
         self._rows.update(changed)
         self._trim()
         return True
 
+    def _run_elsewhere(self, events: Sequence[Narrow], decoded: Sequence[Event]) -> dict[str, Row | None]:
+        """`Fold.run`, without what the rows have seen already."""
+        fold, rows, changed, seen = self.fold, self._rows, dict[str, Row | None](), dict(self._seen)
+        for (position, *_), event in zip(events, decoded, strict=True):
+            for key in fold.keys(event):
+                if position > seen.get(key, 0):
+                    changed[key] = fold.step(changed[key] if key in changed else rows[key], event, key)
+                    seen[key] = position
+        self._seen = seen
+        return changed
+
+    def _saw(self, key: str, position: int) -> None:
+        if self._elsewhere is not None:
+            self._seen[key] = position
+
     def _trim(self) -> None:
         while len(self._rows) > _ROWS_KEPT:
-            self._rows.popitem(last=False)
+            key, _ = self._rows.popitem(last=False)
+            self._seen.pop(key, None)
 
     def _park(self, trouble: list[ParkedEvent], stored: StoredEvent, key: str, error: BaseException) -> None:
         first = key not in self._parked
@@ -136,10 +178,17 @@ class Projector(Build[Fold[Any]]):
         for key in keys:
             if key in rows:
                 rows.move_to_end(key)
-        if missing:
-            found = await self._views.get_many(self.table, missing)
+        if not missing:
+            return
+        if self._elsewhere is None:
+            found = await self.views.get_many(self.table, missing)
             for key in missing:
                 rows[key] = found.get(key)
+            return
+        placed = await self._elsewhere.get_placed(self.table, missing)
+        for key in missing:
+            there = placed.get(key)
+            rows[key], self._seen[key] = (None, 0) if there is None else (there.row, there.position)
 
     async def _write(
         self,
@@ -148,7 +197,7 @@ class Projector(Build[Fold[Any]]):
         trouble: Sequence[ParkedEvent],
         retried: Sequence[int] = (),
     ) -> None:
-        await self._views.commit(
+        await self.views.commit(
             ViewChange(
                 table=self.table,
                 upserts={key: row for key, row in changed.items() if row is not None},
@@ -156,6 +205,7 @@ class Projector(Build[Fold[Any]]):
                 advance=advance,
                 parked=trouble,
                 retried=retried,
+                seen={} if self._elsewhere is None else {key: self._seen[key] for key in changed},
             )
         )
 
@@ -170,29 +220,30 @@ class Projector(Build[Fold[Any]]):
         self._parked = await self._letters.parked_keys(self.name)
 
     async def _retry_key(self, key: str, letters: list[DeadLetter], fence: Advance) -> None:
-        row = (await self._views.get_many(self.table, [key])).get(key)
+        self._forget_rows()
         done: list[int] = []
         changed: dict[str, Row | None] = {}
         failure: str | None = None
         for letter in letters:
             try:
                 record = await self._reread(letter)
-                for each in self.fold.keys(record.event, record):
-                    if each == key or letter.key == record.stream:
-                        at = row if each == key else changed.get(each)
-                        if each != key and each not in changed:
-                            at = await self._views.get(self.table, each)
-                        folded = self.fold.step(at, record.event, each, record)
-                        changed[each] = folded
-                        if each == key:
-                            row = folded
+                keys = [each for each in self.fold.keys(record.event, record) if letter.key in (each, record.stream)]
+                await self._fetch(set(keys))
+                folded = {
+                    each: self.fold.step(self._rows[each], record.event, each, record)
+                    for each in keys
+                    if not self._has_seen(each, record.position)
+                }
             except Exception as error:  # noqa: BLE001 - the user's code: stays parked and is told
                 failure = f"{type(error).__name__}: {error}"
                 break
+            for each, row in folded.items():
+                self._rows[each] = changed[each] = row
+                self._saw(each, record.position)
             done.append(letter.number)
         if done:
             await self._write(changed, fence, (), done)
-            self._rows.clear()
+        self._forget_rows()
         if failure is not None:
             await self._letters.retried(self.name, [x.number for x in letters if x.number not in done], error=failure)
 

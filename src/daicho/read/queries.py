@@ -24,6 +24,8 @@ class ViewState(Protocol):
 
     table: TableSpec
     name: str
+    views: ViewStore
+    """Where its rows are."""
     complete_at: int
     """Position below which the view has never been complete; 0 once it has been."""
 
@@ -34,8 +36,8 @@ class Kept:
     name = ""
     complete_at = 0
 
-    def __init__(self, table: TableSpec) -> None:
-        self.table = table
+    def __init__(self, table: TableSpec, views: ViewStore) -> None:
+        self.table, self.views = table, views
 
 
 class Reading:
@@ -58,8 +60,8 @@ class PageOf(msgspec.Struct, Generic[RowT], frozen=True):
 class View(Generic[RowT]):
     """The rows of one projection or Crud part, as readers see them."""
 
-    def __init__(self, state: ViewState, store: ViewStore, progress: Progress, reading: Reading | None) -> None:
-        self._state, self._store, self._progress, self._reading = state, store, progress, reading
+    def __init__(self, state: ViewState, progress: Progress, reading: Reading | None) -> None:
+        self._state, self._store, self._progress, self._reading = state, state.views, progress, reading
 
     async def get(self, key: str) -> RowT | None:
         """The row, or None."""
@@ -155,10 +157,8 @@ class View(Generic[RowT]):
 class Views:
     """All views of the App: `views[orders].find(status="pending")`."""
 
-    def __init__(
-        self, states: Mapping[str, ViewState], store: ViewStore, progress: Progress, reading: Reading | None = None
-    ) -> None:
-        self._states, self._store, self._progress, self._reading = states, store, progress, reading
+    def __init__(self, states: Mapping[str, ViewState], progress: Progress, reading: Reading | None = None) -> None:
+        self._states, self._progress, self._reading = states, progress, reading
 
     def __getitem__(self, table: Table[RowT]) -> View[RowT]:
         state = self._states.get(table.name)
@@ -169,7 +169,7 @@ class Views:
                 do="give App the projection or Crud part",
                 view=table.name,
             )
-        return View(state, self._store, self._progress, self._reading)
+        return View(state, self._progress, self._reading)
 
     def names(self) -> list[str]:
         return sorted(self._states)
@@ -182,7 +182,7 @@ class Views:
 
     def reading(self, reading: Reading) -> "Views":
         """The same views for one question."""
-        return Views(self._states, self._store, self._progress, reading)
+        return Views(self._states, self._progress, reading)
 
 
 class Queries:

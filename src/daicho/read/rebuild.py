@@ -15,11 +15,12 @@ from daicho.ports.probe import Probe, silent
 from daicho.ports.storage import Storage
 from daicho.ports.view_store import TableSpec
 from daicho.read.build import processor_name
+from daicho.read.elsewhere import Elsewhere
 from daicho.read.feed import Page
 from daicho.read.projector import Projector
 from daicho.read.set_projector import Place, SetProjector
 
-__all__ = ["RebuildStep", "projector_for", "rebuild"]
+__all__ = ["RebuildStep", "forget_build", "projector_for", "rebuild"]
 
 _PAGE = 5000
 
@@ -39,16 +40,32 @@ class RebuildStep(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def projector_for(
-    fold: Fold[Any] | SqlFold[Any], table: TableSpec, storage: Storage, registry: Registry, probe: Probe
+    fold: Fold[Any] | SqlFold[Any],
+    table: TableSpec,
+    storage: Storage,
+    registry: Registry,
+    probe: Probe,
+    elsewhere: Elsewhere | None = None,
 ) -> Projector | SetProjector:
-    """Raises ConfigurationError if the store cannot run it."""
+    """`elsewhere`: where its rows are, if not with the events. Raises ConfigurationError if the store cannot run it."""
     if isinstance(fold, SqlFold):
         return SetProjector(fold, table, storage, registry, probe)
-    return Projector(fold, table, storage, storage, storage, registry, probe)
+    return Projector(fold, table, elsewhere or storage, storage, storage, registry, probe)
+
+
+async def forget_build(name: str, storage: Storage, elsewhere: Elsewhere | None) -> None:
+    """Removes the checkpoint of a build, wherever it is kept."""
+    await storage.forget(name)
+    if elsewhere is not None:
+        await elsewhere.forget(name)
 
 
 async def rebuild(
-    fold: Fold[Any] | SqlFold[Any], storage: Storage, registry: Registry, owner: str
+    fold: Fold[Any] | SqlFold[Any],
+    storage: Storage,
+    registry: Registry,
+    owner: str,
+    elsewhere: Elsewhere | None = None,
 ) -> AsyncIterator[RebuildStep]:
     """Builds the next generation of a view and switches readers to it once it has caught up.
 
@@ -56,21 +73,22 @@ async def rebuild(
     it goes on where it was. Reactions are not run.
     """
     name = fold.name
-    live = await storage.live_generation(name) or 0
-    built = [g for g in await storage.generations(name) if g > live]
+    views = elsewhere or storage
+    live = await views.live_generation(name) or 0
+    built = [g for g in await views.generations(name) if g > live]
     table = TableSpec(name, built[-1] if built else live + 1, fold.part.row_type)
     if built:
-        await _keep_if_usable(table, fold, storage)
-    projector = projector_for(fold, table, storage, registry, silent)
-    await storage.open_table(table)
+        await _keep_if_usable(table, fold, storage, elsewhere)
+    projector = projector_for(fold, table, storage, registry, silent, elsewhere)
+    await views.open_table(table)
     await projector.check()
     await storage.register(projector.name, position=0, fold=fold.code)
     claimed = await storage.claim(projector.name, owner)
     while claimed is None:
         await asyncio.sleep(0.1)
         claimed = await storage.claim(projector.name, owner)
-    await projector.begin(claimed)
-    position, dealt = claimed.position, 0
+    position, dealt = await projector.begin(claimed), 0
+    claimed = msgspec.structs.replace(claimed, position=position)
     if isinstance(projector, SetProjector):
         steps = _by_sql(projector, storage, claimed)
     else:
@@ -79,13 +97,13 @@ async def rebuild(
         if events:
             dealt += events
             yield RebuildStep(position=position, head=head, events=dealt, generation=table.generation)
-    await storage.switch(table)
+    await views.switch(table)
     if live:
         # whoever runs the old build loses its lease and moves over; the old rows stay until the next rebuild
-        await storage.forget(processor_name(TableSpec(name, live, fold.part.row_type)))
-    for old in await storage.generations(name):
+        await forget_build(processor_name(TableSpec(name, live, fold.part.row_type)), storage, elsewhere)
+    for old in await views.generations(name):
         if old < live:
-            await storage.drop_table(TableSpec(name, old, fold.part.row_type))
+            await views.drop_table(TableSpec(name, old, fold.part.row_type))
     yield RebuildStep(position=position, head=position, events=dealt, generation=table.generation, switched=True)
 
 
@@ -132,10 +150,13 @@ async def _by_sql(projector: SetProjector, storage: Storage, claimed: Checkpoint
     await storage.advance(Advance(processor=projector.name, token=claimed.token, old=place.stored, new=place.position))
 
 
-async def _keep_if_usable(table: TableSpec, fold: Fold[Any] | SqlFold[Any], storage: Storage) -> None:
+async def _keep_if_usable(
+    table: TableSpec, fold: Fold[Any] | SqlFold[Any], storage: Storage, elsewhere: Elsewhere | None
+) -> None:
     """An interrupted build is gone on with if the same code began it; otherwise nothing of it is left."""
     name = processor_name(table)
     begun = next((c for c in await storage.checkpoints() if c.processor == name), None)
-    if begun is None or begun.fold != fold.code or not await storage.shape_fits(table):
-        await storage.forget(name)  # first, so that rows without a checkpoint are the only thing a crash can leave
-        await storage.drop_table(table)
+    if begun is None or begun.fold != fold.code or not await (elsewhere or storage).shape_fits(table):
+        # first, so that rows without a checkpoint are the only thing a crash can leave
+        await forget_build(name, storage, elsewhere)
+        await (elsewhere or storage).drop_table(table)

@@ -67,8 +67,9 @@ class SetProjector(Build[SqlFold[Any]]):
     async def check(self) -> None:
         await self._sets.rehearse(self.table, self._statements)
 
-    async def begin(self, checkpoint: Checkpoint) -> None:
+    async def begin(self, checkpoint: Checkpoint) -> int:
         self._parked = await self._storage.parked_keys(self.name)
+        return checkpoint.position
 
     async def step(self, token: int, at: Place, head: int) -> Place:
         """Deals with what lies behind `at` and not beyond `head`, as far as one page goes, durably."""

@@ -1,0 +1,138 @@
+"""A view whose rows are away from the register: Redis, MongoDB, a search engine.
+
+Who runs it, its dead letters, and a copy of its position are kept with the events; its rows, and the position that
+vouches for them, in the read store. Nothing can be written in both places at once, so the order is what keeps it exact:
+
+    dead letters  ──>  rows and position over there  ──>  position here
+
+After a crash in between, the events are delivered again from the position over there. Letters that are there already
+are not parked twice, and rows let pass what they have seen.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from daicho.ports.checkpoint_store import Advance, Checkpoint
+from daicho.ports.clock import Clock
+from daicho.ports.read_store import Placed, ReadStore
+from daicho.ports.storage import Storage
+from daicho.ports.view_store import Mark, TableSpec, ViewChange, ViewStore
+
+__all__ = ["Elsewhere"]
+
+_MARKS_KEPT = timedelta(hours=1)
+"""How long a deleted row keeps its place: longer than any writer that lost its lease may still be at work."""
+
+
+class Elsewhere(ViewStore):
+    """The rows of views in a read store, committed as `ViewStore.commit` promises."""
+
+    def __init__(self, store: ReadStore, register: Storage, clock: Clock) -> None:
+        self.store, self._register, self._clock = store, register, clock
+
+    # -- writing --------------------------------------------------------------------------------------------------
+
+    async def resume(self, checkpoint: Checkpoint, table: TableSpec) -> int:
+        """Where to go on, for the new owner: where the rows are, whatever was noted here."""
+        position = await self.store.fence(checkpoint.processor, checkpoint.token)
+        if position is None:
+            # never written, or lost with everything else over there: then the way begins anew
+            await self.store.open_table(table)
+            if checkpoint.position and await self.store.live_generation(table.name) is None:
+                await self.store.switch(table)
+            position = 0
+        if position != checkpoint.position:
+            await self._register.advance(
+                Advance(processor=checkpoint.processor, token=checkpoint.token, old=checkpoint.position, new=position)
+            )
+        await self.store.sweep(table, position, self._now() - _MARKS_KEPT)
+        return position
+
+    async def commit(self, change: ViewChange) -> None:
+        move, register = change.advance, self._register
+        if move is not None and change.parked:
+            await register.park(move.processor, move.token, move.old, move.new, change.parked)
+        await self.store.commit(msgspec.structs.replace(change, parked=(), retried=()))
+        if move is None:
+            return
+        if not change.parked and move.new != move.old:
+            await register.advance(move)
+        if change.retried:
+            await register.retried(move.processor, change.retried)
+
+    async def forget(self, processor: str) -> None:
+        await self.store.forget(processor)
+
+    def _now(self) -> datetime:
+        return self._clock.now()
+
+    # -- tables ---------------------------------------------------------------------------------------------------
+
+    async def open_table(self, table: TableSpec) -> None:
+        await self.store.open_table(table)
+
+    async def live_generation(self, name: str) -> int | None:
+        return await self.store.live_generation(name)
+
+    async def generations(self, name: str) -> Sequence[int]:
+        return await self.store.generations(name)
+
+    async def shape_fits(self, table: TableSpec) -> bool:
+        return await self.store.shape_fits(table)
+
+    async def switch(self, table: TableSpec) -> None:
+        await self.store.switch(table)
+
+    async def drop_table(self, table: TableSpec) -> None:
+        await self.store.drop_table(table)
+
+    # -- reading --------------------------------------------------------------------------------------------------
+
+    async def get_placed(self, table: TableSpec, keys: Sequence[str]) -> dict[str, Placed]:
+        return await self.store.get_placed(table, keys)
+
+    async def get(self, table: TableSpec, key: str) -> Any | None:
+        return await self.store.get(table, key)
+
+    async def get_many(self, table: TableSpec, keys: Sequence[str]) -> dict[str, Any]:
+        return await self.store.get_many(table, keys)
+
+    async def find(
+        self,
+        table: TableSpec,
+        equals: Mapping[str, object],
+        *,
+        order_by: str | None = None,
+        descending: bool = False,
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> list[Any]:
+        return await self.store.find(
+            table, equals, order_by=order_by, descending=descending, limit=limit, offset=offset
+        )
+
+    async def page(
+        self,
+        table: TableSpec,
+        equals: Mapping[str, object],
+        *,
+        limit: int,
+        order_by: str | None = None,
+        descending: bool = False,
+        after: Mark | None = None,
+    ) -> list[tuple[str, Any]]:
+        return await self.store.page(table, equals, limit=limit, order_by=order_by, descending=descending, after=after)
+
+    async def search(
+        self, table: TableSpec, text: str, equals: Mapping[str, object], *, limit: int, offset: int = 0
+    ) -> list[Any]:
+        return await self.store.search(table, text, equals, limit=limit, offset=offset)
+
+    async def count(self, table: TableSpec, equals: Mapping[str, object]) -> int:
+        return await self.store.count(table, equals)
+
+    async def settle(self, table: TableSpec) -> None:
+        await self.store.settle(table)
