@@ -13,8 +13,8 @@ from daicho.app import open_read_store, open_storage
 from daicho.core.errors import BadUrl, ConfigurationError, StoreUnavailable, UnknownView
 from daicho.testing import VirtualClock
 from tests.services import redis as redis_servers
-from tests.services.find import needed
-from tests.services.mongodb import JavaServer, wanted
+from tests.services.find import needed, wanted
+from tests.services.mongodb import JavaServer
 from tests.services.opensearch import opensearch
 from tests.services.redis import Redis
 from tests.services.running import Host
@@ -99,7 +99,7 @@ def place(request: pytest.FixtureRequest, host: Host, servers: dict[str, Any]) -
     """URL of an empty read store."""
     kind, n = request.param, next(numbers)
     if kind not in servers:
-        with wanted() if kind == "mongodb" else needed():
+        with needed() if kind == "redis" else wanted():
             start = {"redis": redis_servers.redis, "opensearch": opensearch}
             servers[kind] = JavaServer(host).start() if kind == "mongodb" else start[kind](host)
     url: str = servers[kind].url

@@ -71,6 +71,9 @@ class Reaction:
         self._may_repeat_to = await self._store.head()
         return checkpoint.position
 
+    async def advance(self, move: Advance) -> None:
+        await self._checkpoints.advance(move)
+
     async def consume(self, page: Page, indexes: list[int], token: int, position: int) -> int:
         trouble: list[ParkedEvent] = []
         records: list[RecordedEvent[Any]] = []

@@ -5,7 +5,8 @@ from typing import Any, Generic, TypeVar
 from daicho.core.projection import Fold
 from daicho.core.registry import Registry
 from daicho.core.sql_projection import SqlFold
-from daicho.ports.view_store import TableSpec, ViewStore
+from daicho.ports.checkpoint_store import Advance
+from daicho.ports.view_store import TableSpec, ViewChange, ViewStore
 
 __all__ = ["Build", "processor_name"]
 
@@ -33,6 +34,10 @@ class Build(Generic[F]):
             self.table = TableSpec(self.table.name, live, self.table.row_type)
             self.name = processor_name(self.table)
         return self.name
+
+    async def advance(self, move: Advance) -> None:
+        """Moves the checkpoint, wherever it vouches for the rows, without changing any. Raises LostLease."""
+        await self.views.commit(ViewChange(table=self.table, upserts={}, deletes=(), advance=move))
 
     async def check(self) -> None:
         """Whether it can run at all, once its table is there. Raises WiringError."""

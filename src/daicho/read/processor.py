@@ -28,6 +28,7 @@ _IDLE = 0.05
 """Seconds of quiet after which a checkpoint that only moved over uninteresting events is written down."""
 _NOTE_EVERY = 0.25
 """The same without quiet: other processes wait for what is written down."""
+_ASK_AGAIN = 0.2
 
 
 class Runnable(Protocol):
@@ -41,6 +42,10 @@ class Runnable(Protocol):
 
     async def begin(self, checkpoint: Checkpoint) -> int:
         """The lease is ours: forget what was remembered from before. Returns the position from which to go on."""
+        ...
+
+    async def advance(self, move: Advance) -> None:
+        """Moves the checkpoint over events that are of no interest. Raises LostLease."""
         ...
 
     async def retry(self, token: int, position: int) -> None:
@@ -96,8 +101,10 @@ class Processor(ABC, Generic[C]):
         """Ends after the page in hand, with the checkpoint written."""
         if self._task is None:
             return
-        self._task.cancel()
-        await asyncio.wait([self._task])
+        while not self._task.done():
+            # once is not enough: before Python 3.12 `asyncio.wait_for`, which drivers use, can swallow it (redis does)
+            self._task.cancel()
+            await asyncio.wait([self._task], timeout=_ASK_AGAIN)
         self._task = None
         position = self._progress.position(self.name)
         if position is not None and position > self._stored:
@@ -167,7 +174,7 @@ class Processor(ABC, Generic[C]):
         far of it is durable."""
 
     async def _advance(self, position: int) -> None:
-        await self._checkpoints.advance(Advance(processor=self.name, token=self._token, old=self._stored, new=position))
+        await self.consumer.advance(Advance(processor=self.name, token=self._token, old=self._stored, new=position))
         self._stored, self._noted_at = position, time.monotonic()
 
 

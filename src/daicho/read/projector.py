@@ -158,7 +158,7 @@ class Projector(Build[Fold[Any]]):
 
     def _saw(self, key: str, position: int) -> None:
         if self._elsewhere is not None:
-            self._seen[key] = position
+            self._seen[key] = int(position)  # not a Position, which no store knows
 
     def _trim(self) -> None:
         while len(self._rows) > _ROWS_KEPT:
