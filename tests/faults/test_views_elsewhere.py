@@ -279,8 +279,6 @@ async def test_rows_that_are_ahead_when_everything_dies_are_let_alone(sqlite: st
 def at_once(row: Balance | None, event: Closed) -> Balance | None: ...
 
 
-
-
 def test_what_cannot_be_elsewhere_is_refused_before_anything_is_opened() -> None:
     with pytest.raises(ConfigurationError, match="inline"):
         App(Transfer, at_once, store="memory:", views={at_once: "redis://127.0.0.1:1/0"})
@@ -295,5 +293,3 @@ async def test_a_read_store_that_is_not_there_is_told_at_the_start(sqlite: str) 
     with pytest.raises(StoreUnavailable):
         async with bank(sqlite, "redis://127.0.0.1:1/0?reconnect_within=0.1"):
             pass
-
-
