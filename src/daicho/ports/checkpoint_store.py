@@ -1,18 +1,26 @@
 """How far each processor has come, and who runs it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import msgspec
 
-__all__ = ["Advance", "Checkpoint", "CheckpointStore"]
+__all__ = ["CUT", "NOBODY", "PAUSED", "Advance", "Checkpoint", "CheckpointStore"]
+
+PAUSED = "paused"
+"""The owner of what nobody is to run."""
+CUT = "cut"
+"""The owner of a processor whose work is done by its segments; its own position means nothing meanwhile."""
+NOBODY = frozenset({PAUSED, CUT})
+"""Owners who never die and never work."""
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     """One durable reader of the log."""
 
     processor: str
-    """`projection:orders`, `projection:orders@2` (a rebuild), `reaction:reserve_inventory`."""
+    """`projection:orders@2` (its second build), `projection:orders@2/0.4` (the first of its four segments),
+    `reaction:reserve_inventory`."""
     position: int
     """Everything up to here has been dealt with."""
     token: int = 0
@@ -21,6 +29,8 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: str = ""
     fold: str | None = None
     """Fingerprint of the code that was registered last."""
+    runs: bool = False
+    """Whether it has an owner who lives, as far as the store can tell."""
 
 
 class Advance(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,8 +59,21 @@ class CheckpointStore(Protocol):
         """Says that `owner` is alive, for everything it owns."""
         ...
 
-    async def release(self, owner: str) -> None:
-        """Gives up everything that `owner` owns, at once."""
+    async def release(self, owner: str, processor: str | None = None) -> None:
+        """Gives up everything that `owner` owns, or that one, at once."""
+        ...
+
+    async def pause(self, processor: str) -> None:
+        """Takes it from its owner for `PAUSED`, who never dies: until `release(PAUSED, processor)`, nobody runs it."""
+        ...
+
+    async def recut(self, owner: str, old: Sequence[Checkpoint], new: Mapping[str, int]) -> bool:
+        """Replaces the segments of a processor by others, at the given positions, free to be claimed.
+
+        The whole processor is one of the old or new ones if it is, or is to be, one piece; its checkpoint stays for
+        ever, owned by `CUT` while there are several. False, and nothing changed, if one of `old` is not at its position
+        any more, or is paused, or is owned by somebody living other than `owner`. What is parked stays where it is.
+        """
         ...
 
     async def advance(self, move: Advance) -> None:
@@ -58,7 +81,7 @@ class CheckpointStore(Protocol):
         ...
 
     async def rewind(self, processor: str, position: int) -> None:
-        """Puts the checkpoint there by hand and takes it from its owner."""
+        """Puts the checkpoint there by hand and takes it from its owner. Does nothing to one that is cut."""
         ...
 
     async def forget(self, processor: str) -> None:

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from daicho.core.errors import LostLease
-from daicho.ports.checkpoint_store import Advance, Checkpoint
+from daicho.ports.checkpoint_store import CUT, PAUSED, Advance, Checkpoint
 from daicho.ports.storage import Storage
 from daicho.testing.contracts.base import HOSTILE, Contract
 
@@ -178,3 +178,93 @@ class CheckpointStoreContract(Contract):
         listed = await store.checkpoints()
         assert [each.processor for each in listed] == sorted(names)
         assert {each.processor: each.position for each in listed} == {name: n for n, name in enumerate(names)}
+
+    async def test_a_checkpoint_says_whether_its_owner_lives(self, store: Storage) -> None:
+        assert not (await store.register(ORDERS, position=0)).runs
+        assert (await claimed(store)).runs
+        assert (await present(store)).runs
+        await store.release("one")
+        assert not (await present(store)).runs
+
+    async def test_one_of_several_can_be_released(self, store: Storage) -> None:
+        await claimed(store, "projection:a", "one")
+        await claimed(store, "projection:b", "one")
+        await claimed(store, "projection:c", "two")
+        for name in ("projection:a", "projection:c"):
+            await store.release("one", name)
+        assert [each.owner for each in await store.checkpoints()] == [None, "one", "two"]
+
+    async def test_what_is_paused_is_taken_from_its_owner_and_nobody_can_claim_it(self, store: Storage) -> None:
+        mine = await claimed(store)
+        await store.pause(ORDERS)
+        with pytest.raises(LostLease):
+            await store.advance(advance(mine, 5))
+        assert [await store.claim(ORDERS, owner) for owner in ("one", "two")] == [None, None]
+        await store.release("one")
+        paused = await present(store)
+        assert (paused.owner, paused.runs, paused.position) == (PAUSED, False, 0)
+
+    async def test_what_was_paused_goes_on_where_it_was(self, store: Storage) -> None:
+        mine = await claimed(store)
+        await store.advance(advance(mine, 5))
+        await store.pause(ORDERS)
+        await store.release(PAUSED, ORDERS)
+        again = await store.claim(ORDERS, "two")
+        assert again is not None
+        assert (again.position, again.owner) == (5, "two")
+        assert again.token > mine.token
+
+    async def test_a_processor_is_cut_into_segments_and_put_together_again(self, store: Storage) -> None:
+        whole = await store.register(ORDERS, position=7, fold="f1")
+        halves = {f"{ORDERS}/0.2": 7, f"{ORDERS}/1.2": 7}
+        assert await store.recut("one", [whole], halves)
+        stored = {each.processor: each for each in await store.checkpoints()}
+        assert {name: stored[name].position for name in halves} == halves
+        assert {stored[name].fold for name in halves} == {"f1"}
+        assert (stored[ORDERS].owner, len(stored)) == (CUT, 3)
+        assert await store.claim(ORDERS, "one") is None
+        first = await store.claim(f"{ORDERS}/0.2", "one")
+        assert first is not None
+        await store.advance(advance(first, 9))
+        await store.release("one")
+        parts = [each for each in await store.checkpoints() if each.processor != ORDERS]
+        assert await store.recut("one", parts, {ORDERS: 9})
+        [again] = await store.checkpoints()
+        assert (again.processor, again.position, again.owner, again.fold) == (ORDERS, 9, None, "f1")
+        assert again.token > max(first.token, whole.token)
+
+    async def test_a_segment_is_cut_again_without_its_siblings(self, store: Storage) -> None:
+        whole = await store.register(ORDERS, position=7)
+        await store.recut("one", [whole], {f"{ORDERS}/0.2": 7, f"{ORDERS}/1.2": 7})
+        half = await present(store, f"{ORDERS}/1.2")
+        assert await store.recut("one", [half], {f"{ORDERS}/1.4": 7, f"{ORDERS}/3.4": 7})
+        assert [each.processor for each in await store.checkpoints() if each.owner != CUT] == [
+            f"{ORDERS}/0.2",
+            f"{ORDERS}/1.4",
+            f"{ORDERS}/3.4",
+        ]
+
+    async def test_what_has_moved_or_is_run_by_somebody_else_is_not_cut(self, store: Storage) -> None:
+        whole = await store.register(ORDERS, position=7)
+        mine = await claimed(store, position=7)
+        halves = {f"{ORDERS}/0.2": 7, f"{ORDERS}/1.2": 7}
+        assert not await store.recut("two", [whole], halves)
+        await store.advance(advance(mine, 8))
+        assert not await store.recut("one", [whole], halves)
+        await store.pause(ORDERS)
+        assert not await store.recut("one", [await present(store)], halves)
+        assert [each.processor for each in await store.checkpoints()] == [ORDERS]
+
+    async def test_who_ran_the_whole_is_shut_out_when_it_is_cut(self, store: Storage) -> None:
+        mine = await claimed(store, position=7)
+        assert await store.recut("one", [mine], {f"{ORDERS}/0.2": 7, f"{ORDERS}/1.2": 7})
+        with pytest.raises(LostLease):
+            await store.advance(advance(mine, 8))
+        await store.rewind(ORDERS, 3)
+        assert await store.claim(ORDERS, "one") is None
+
+    async def test_of_ten_who_cut_at_once_one_does(self, store: Storage) -> None:
+        whole = await store.register(ORDERS, position=7)
+        halves = {f"{ORDERS}/0.2": 7, f"{ORDERS}/1.2": 7}
+        done = await asyncio.gather(*(store.recut(f"owner {n}", [whole], halves) for n in range(10)))
+        assert sum(done) == 1

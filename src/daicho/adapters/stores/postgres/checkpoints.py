@@ -1,20 +1,27 @@
 """Who runs a processor, and how far it has come."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from daicho.adapters.owner import is_gone
 from daicho.adapters.stores.postgres.base import Part
-from daicho.adapters.stores.postgres.together import Together
-from daicho.ports.checkpoint_store import Advance, Checkpoint
+from daicho.adapters.stores.postgres.together import Together, json_text
+from daicho.core.segments import root_of
+from daicho.ports.checkpoint_store import CUT, NOBODY, PAUSED, Advance, Checkpoint
 
 __all__ = ["PostgresCheckpoints"]
 
 
 def _checkpoint(row: Sequence[Any]) -> Checkpoint:
-    processor, position, token, owner, updated_at, fold = row
+    processor, position, token, owner, updated_at, fold, living = row
     return Checkpoint(
-        processor=processor, position=position, token=token, owner=owner, updated_at=updated_at, fold=fold
+        processor=processor,
+        position=position,
+        token=token,
+        owner=owner,
+        updated_at=updated_at,
+        fold=fold,
+        runs=bool(owner is not None and owner not in NOBODY and living and not is_gone(owner)),
     )
 
 
@@ -44,8 +51,29 @@ class PostgresCheckpoints(Part):
     async def renew(self, owner: str) -> None:
         await self._changed(self._queries["renew"], (owner,))
 
-    async def release(self, owner: str) -> None:
-        await self._changed(self._queries["release"], (owner,))
+    async def release(self, owner: str, processor: str | None = None) -> None:
+        await self._changed(self._queries["release"], (owner, processor))
+
+    async def pause(self, processor: str) -> None:
+        await self._changed(self._queries["pause"], (PAUSED, processor))
+
+    async def recut(self, owner: str, old: Sequence[Checkpoint], new: Mapping[str, int]) -> bool:
+        names = json_text([each.processor for each in old])
+        async with self._transaction() as transaction:
+            found = [_checkpoint(row) for row in await transaction.rows(self._queries["uncut"], (names,))]
+            if {each.processor: each.position for each in found} != {each.processor: each.position for each in old}:
+                return False
+            if any(each.owner in NOBODY or (each.runs and each.owner != owner) for each in found):
+                return False
+            token, fold = max(each.token for each in old) + 1, old[0].fold
+            for each in old:
+                if each.processor == root_of(each.processor):
+                    await transaction.changed(self._queries["pause"], (CUT, each.processor))
+                else:
+                    await transaction.changed(self._queries["uncut_one"], (each.processor,))
+            for name, position in new.items():
+                await transaction.changed(self._queries["recut"], (name, position, token, self._time(), fold))
+        return True
 
     async def advance(self, move: Advance) -> None:
         together = Together(self._queries, self._time(), move)

@@ -6,14 +6,16 @@
 -- processor, position, updated_at, fold
 insert into daicho.daicho_checkpoints (processor, position, updated_at, fold) values (%s, %s, %s, %s)
 on conflict (processor) do update set fold = excluded.fold
-returning processor, position, token, owner, updated_at, fold
+returning processor, position, token, owner, updated_at, fold, lease_until > clock_timestamp()
 
 -- name: checkpoint
 -- processor
-select processor, position, token, owner, updated_at, fold from daicho.daicho_checkpoints where processor = %s
+select processor, position, token, owner, updated_at, fold, lease_until > clock_timestamp()
+from daicho.daicho_checkpoints where processor = %s
 
 -- name: checkpoints
-select processor, position, token, owner, updated_at, fold from daicho.daicho_checkpoints order by processor
+select processor, position, token, owner, updated_at, fold, lease_until > clock_timestamp()
+from daicho.daicho_checkpoints order by processor
 
 -- name: claim
 -- owner, owner, processor, owner, owner that is known to be gone or null, processor.
@@ -23,20 +25,40 @@ with taken as (
     token = token + (owner is distinct from %s)::integer, owner = %s,
     lease_until = clock_timestamp() + interval '10 seconds'
   where processor = %s and (owner is null or owner = %s or owner = %s or lease_until <= clock_timestamp())
-  returning processor, position, token, owner, updated_at, fold
+  returning processor, position, token, owner, updated_at, fold, lease_until > clock_timestamp()
 )
 select true, taken.* from taken
 union all
-select false, processor, position, token, owner, updated_at, fold from daicho.daicho_checkpoints
-where processor = %s and not exists (select from taken)
+select false, processor, position, token, owner, updated_at, fold, lease_until > clock_timestamp()
+from daicho.daicho_checkpoints where processor = %s and not exists (select from taken)
 
 -- name: renew
 -- owner
 update daicho.daicho_checkpoints set lease_until = clock_timestamp() + interval '10 seconds' where owner = %s
 
 -- name: release
--- owner
-update daicho.daicho_checkpoints set owner = null, lease_until = '-infinity' where owner = %s
+-- owner, processor or null
+update daicho.daicho_checkpoints set owner = null, lease_until = '-infinity'
+where owner = %s and processor = coalesce(%s, processor)
+
+-- name: pause
+-- owner, processor
+update daicho.daicho_checkpoints set owner = %s, lease_until = 'infinity', token = token + 1 where processor = %s
+
+-- name: uncut
+-- JSON array of processors. They stay locked until the transaction ends.
+select processor, position, token, owner, updated_at, fold, lease_until > clock_timestamp()
+from daicho.daicho_checkpoints where processor in (select json_array_elements_text(%s)) order by processor for update
+
+-- name: uncut_one
+-- processor
+delete from daicho.daicho_checkpoints where processor = %s
+
+-- name: recut
+-- processor, position, token, updated_at, fold
+insert into daicho.daicho_checkpoints (processor, position, token, updated_at, fold) values (%s, %s, %s, %s, %s)
+on conflict (processor) do update set position = excluded.position, token = excluded.token,
+  updated_at = excluded.updated_at, fold = excluded.fold, owner = null, lease_until = '-infinity'
 
 -- name: stay_part
 select 1
@@ -55,7 +77,8 @@ where processor = %s and position = coalesce(%s, position) returning 1
 -- name: rewind
 -- position, updated_at, processor
 update daicho.daicho_checkpoints
-set position = %s, updated_at = %s, owner = null, lease_until = '-infinity', token = token + 1 where processor = %s
+set position = %s, updated_at = %s, owner = null, lease_until = '-infinity', token = token + 1
+where processor = %s and owner is distinct from 'cut'
 
 -- name: forget
 -- processor, processor

@@ -1,7 +1,7 @@
 """Who runs a processor, and how far it has come."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from daicho.adapters.owner import is_gone
@@ -9,15 +9,18 @@ from daicho.adapters.stores.sqlite.base import Part
 from daicho.adapters.stores.sqlite.queries import statement
 from daicho.adapters.stores.sqlite.writer import Transaction
 from daicho.core.errors import LostLease
-from daicho.ports.checkpoint_store import Advance, Checkpoint
+from daicho.core.segments import root_of
+from daicho.ports.checkpoint_store import CUT, NOBODY, PAUSED, Advance, Checkpoint
 
 __all__ = ["SqliteCheckpoints", "move_checkpoint"]
 
 LEASE_SECONDS = 10.0
+_FOR_EVER = 1e12
+"""Seconds since 1970."""
 
 _REGISTER, _ONE, _ALL, _LEASE = (statement(n) for n in ("register", "checkpoint", "checkpoints", "lease"))
 _PROLONG, _TAKE, _RENEW, _RELEASE = (statement(n) for n in ("prolong", "take", "renew", "release"))
-_ADVANCE, _REWIND = statement("advance"), statement("rewind")
+_ADVANCE, _REWIND, _PAUSE, _RECUT = (statement(n) for n in ("advance", "rewind", "pause", "recut"))
 _FORGET = (statement("forget_checkpoint"), statement("forget_letters"))
 
 
@@ -35,9 +38,15 @@ def move_checkpoint(transaction: Transaction, move: Advance) -> None:
 
 
 def _checkpoint(row: tuple[Any, ...]) -> Checkpoint:
-    processor, position, token, owner, updated_at, fold = row
+    processor, position, token, owner, updated_at, fold, until = row
     return Checkpoint(
-        processor=processor, position=position, token=token, owner=owner, updated_at=updated_at, fold=fold
+        processor=processor,
+        position=position,
+        token=token,
+        owner=owner,
+        updated_at=updated_at,
+        fold=fold,
+        runs=owner is not None and owner not in NOBODY and until > time.time() and not is_gone(owner),
     )
 
 
@@ -82,8 +91,32 @@ class SqliteCheckpoints(Part):
         until = time.time() + LEASE_SECONDS
         await self._write(lambda transaction: transaction.connection.execute(_RENEW, (until, owner)))
 
-    async def release(self, owner: str) -> None:
-        await self._write(lambda transaction: transaction.connection.execute(_RELEASE, (owner,)))
+    async def release(self, owner: str, processor: str | None = None) -> None:
+        await self._write(lambda transaction: transaction.connection.execute(_RELEASE, (owner, processor, processor)))
+
+    async def pause(self, processor: str) -> None:
+        await self._write(lambda transaction: transaction.connection.execute(_PAUSE, (PAUSED, _FOR_EVER, processor)))
+
+    async def recut(self, owner: str, old: Sequence[Checkpoint], new: Mapping[str, int]) -> bool:
+        def work(transaction: Transaction) -> bool:
+            connection = transaction.connection
+            for each in old:
+                present = connection.execute(_ONE, (each.processor,))
+                if not present or _checkpoint(present[0]).position != each.position:
+                    return False
+                if self._is_taken(connection.execute(_LEASE, (each.processor,)), owner):
+                    return False
+            token, fold = max(each.token for each in old) + 1, old[0].fold
+            for each in old:
+                if each.processor == root_of(each.processor):
+                    connection.execute(_PAUSE, (CUT, _FOR_EVER, each.processor))
+                else:
+                    connection.execute(_FORGET[0], (each.processor,))
+            for name, position in new.items():
+                connection.execute(_RECUT, (name, position, token, transaction.now, fold))
+            return True
+
+        return await self._write(work)
 
     async def advance(self, move: Advance) -> None:
         await self._write(lambda transaction: move_checkpoint(transaction, move))

@@ -45,10 +45,10 @@ on conflict (processor) do update set fold = excluded.fold
 
 -- name: checkpoint
 -- processor
-select processor, position, token, owner, updated_at, fold from daicho_checkpoints where processor = ?
+select processor, position, token, owner, updated_at, fold, lease_until from daicho_checkpoints where processor = ?
 
 -- name: checkpoints
-select processor, position, token, owner, updated_at, fold from daicho_checkpoints order by processor
+select processor, position, token, owner, updated_at, fold, lease_until from daicho_checkpoints order by processor
 
 -- name: lease
 -- processor
@@ -67,8 +67,16 @@ update daicho_checkpoints set owner = ?, lease_until = ?, token = token + 1 wher
 update daicho_checkpoints set lease_until = ? where owner = ?
 
 -- name: release
--- owner
-update daicho_checkpoints set owner = null, lease_until = 0 where owner = ?
+-- owner, processor or null, processor or null
+update daicho_checkpoints set owner = null, lease_until = 0 where owner = ? and (? is null or processor = ?)
+
+-- name: pause
+-- owner, lease_until, processor
+update daicho_checkpoints set owner = ?, lease_until = ?, token = token + 1 where processor = ?
+
+-- name: recut
+-- processor, position, token, updated_at, fold
+insert or replace into daicho_checkpoints (processor, position, token, updated_at, fold) values (?, ?, ?, ?, ?)
 
 -- name: advance
 -- new position, updated_at, processor, token, old position
@@ -81,7 +89,8 @@ update daicho_checkpoints set position = ?, updated_at = ? where processor = ?
 -- name: rewind
 -- position, updated_at, processor
 update daicho_checkpoints
-set position = ?, updated_at = ?, owner = null, lease_until = 0, token = token + 1 where processor = ?
+set position = ?, updated_at = ?, owner = null, lease_until = 0, token = token + 1
+where processor = ? and owner is not 'cut'
 
 -- name: forget_checkpoint
 -- processor
