@@ -24,10 +24,12 @@ from daicho.core.errors import (
     UnknownMessage,
     UnknownView,
 )
+from daicho.core.handlers import EventHandler
 from daicho.core.messages import Command, Context, Query, Receipt, RecordedEvent, Row
 from daicho.core.model import Model, Part
 from daicho.core.projection import Crud, Table
 from daicho.core.registry import Registry
+from daicho.core.segments import MOST_SEGMENTS
 from daicho.core.signatures import describe
 from daicho.core.sql_projection import SqlFold
 from daicho.core.streams import stream_name
@@ -92,6 +94,7 @@ class App:
         codec: CodecName = "json",
         snapshot_after: int = 100,
         hot_aggregates: int = 10_000,
+        segments: Mapping[Table[Any] | EventHandler, int] | None = None,
         largest_event: int = 1024 * 1024,
         probe: Probe = silent,
     ) -> None:
@@ -105,6 +108,8 @@ class App:
         codec           how new events are stored: `json` (readable) or `msgpack` (smaller); both can always be read
         snapshot_after  a snapshot is taken when more than so many events came since the last
         hot_aggregates  so many states are kept in memory
+        segments        into how many parts the work of a projection or an event handler is cut by key, so that several
+                        processes share it: `{orders: 8}`; a power of two
         largest_event   bytes
         Raises WiringError and BadUrl.
         """
@@ -134,6 +139,7 @@ class App:
             },
             snapshot_after=snapshot_after,
             hot_aggregates=hot_aggregates,
+            segments=_segments(model, segments or {}),
         )
         self._running: Running | None = None
 
@@ -507,6 +513,35 @@ def _view_urls(model: Model, views: Mapping[Table[Any], str]) -> dict[str, str]:
                 do="leave it out of `views=`, or make it a projection of its own",
             )
         found[part.name] = url
+    return found
+
+
+def _segments(model: Model, segments: Mapping[Table[Any] | EventHandler, int]) -> dict[str, int]:
+    """By the name of the processor. Raises ConfigurationError for what cannot be cut."""
+    folds = {fold.name: fold for fold in model.folds}
+    found: dict[str, int] = {}
+    for part, count in segments.items():
+        if not 1 <= count <= MOST_SEGMENTS or count.bit_count() != 1:
+            raise ConfigurationError(
+                f"{part.name!r} cannot be cut into {count} segments",
+                why=f"their number is a power of two, up to {MOST_SEGMENTS}",
+                do="write 2, 4, 8, ...",
+            )
+        if isinstance(part, EventHandler):
+            if part not in model.reactions:
+                raise ConfigurationError(f"{part.name!r} is not part of this App", do="list it among the parts, too")
+            found[f"reaction:{part.name}"] = count
+            continue
+        fold = folds.get(part.name)
+        if fold is None or fold.part is not part:
+            raise UnknownView(f"{part.name!r} is no projection of this App", do="list it among the parts, too")
+        if isinstance(fold, SqlFold) or fold.part.inline:
+            raise ConfigurationError(
+                f"{part.name!r} is {'SQL' if isinstance(fold, SqlFold) else 'inline'}, and cannot be cut",
+                why="only a fold of single rows knows which events concern which keys",
+                do="leave it out of `segments=`",
+            )
+        found[f"projection:{part.name}"] = count
     return found
 
 

@@ -6,19 +6,21 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from daicho.adapters.owner import owner_name
 from daicho.core.collaborators import Supply
 from daicho.core.errors import ConfigurationError, StoreError
+from daicho.core.handlers import EventHandler
 from daicho.core.messages import Command, Query, Receipt, RecordedEvent
 from daicho.core.model import Model
 from daicho.core.registry import Registry
+from daicho.core.segments import WHOLE, Segment, root_of
 from daicho.core.streams import Position
 from daicho.flow.posted import Postman
 from daicho.flow.reactions import Reaction
 from daicho.flow.settling import Settling
+from daicho.ports.checkpoint_store import CUT, Checkpoint
 from daicho.ports.clock import Clock
 from daicho.ports.command_sender import Envelope
 from daicho.ports.event_store import EventStore, Selection
@@ -27,10 +29,12 @@ from daicho.ports.read_store import ReadStore
 from daicho.ports.storage import Joinable, Storage
 from daicho.ports.view_store import TableSpec
 from daicho.read.build import Build, processor_name
+from daicho.read.crew import Crew, Job
 from daicho.read.dead_letters import DeadLetters
 from daicho.read.elsewhere import Elsewhere
 from daicho.read.feed import Feed
 from daicho.read.history import History
+from daicho.read.lag import lag_of
 from daicho.read.processor import PageProcessor, Processor
 from daicho.read.progress import Lag, Progress
 from daicho.read.projector import Inline, Projector
@@ -73,6 +77,8 @@ class Setup:
     answers: Mapping[type[Query[Any]], Callable[..., Awaitable[Any]]]
     snapshot_after: int
     hot_aggregates: int
+    segments: Mapping[str, int]
+    """Of projections by `projection:NAME`, of reactions by `reaction:NAME`; those that are not here have one."""
 
 
 class Running:
@@ -100,17 +106,7 @@ class Running:
         self.repository = Repository(
             storage, storage, registry, snapshot_after=setup.snapshot_after, hot=setup.hot_aggregates
         )
-        self.projectors = [
-            projector_for(
-                fold,
-                TableSpec(fold.name, 1, fold.part.row_type),
-                storage,
-                registry,
-                probe,
-                self.elsewhere.get(fold.name),
-            )
-            for fold in model.folds
-        ]
+        self.projectors = [self._projector(fold, WHOLE) for fold in model.folds]
         inline = [p for p in self.projectors if isinstance(p, Projector) and p.fold.part.inline]
         execution = Execution(
             model.behaviours,
@@ -142,21 +138,15 @@ class Running:
             probe,
             self.owner,
         )
-        self.reactions = [
-            Reaction(
-                part,
-                setup.reaction_supplies[part.name],
-                handler,
-                storage,
-                storage,
-                storage,
-                registry,
-                clock,
-                probe,
-            )
-            for part in model.reactions
-        ]
-        self.processors: list[Processor[Any]] = []
+        self._handler = handler
+        self.reactions = [self._reaction(part, WHOLE) for part in model.reactions]
+        self.crew = Crew(
+            setup.name,
+            self.owner,
+            storage,
+            storage,
+            [*map(self._view_job, self.projectors), *map(self._reaction_job, self.reactions)],
+        )
         kept: list[ViewState] = [Kept(TableSpec(crud.name, 1, crud.row_type), storage) for crud in model.cruds]
         states: dict[str, ViewState] = {state.table.name: state for state in [*self.projectors, *kept]}
         self.views = Views(states, self.progress)
@@ -165,6 +155,37 @@ class Running:
         self.dead_letters = DeadLetters(storage, lambda: self.processors)
         self._opened = False
         self._heart: asyncio.Task[None] | None = None
+
+    @property
+    def processors(self) -> list[Processor[Any]]:
+        return self.crew.processors
+
+    def _projector(self, fold: Any, segment: Segment) -> Projector | SetProjector:
+        table = TableSpec(fold.name, 1, fold.part.row_type)
+        elsewhere = self.elsewhere.get(fold.name)
+        return projector_for(fold, table, self.storage, self._setup.registry, self._setup.probe, elsewhere, segment)
+
+    def _reaction(self, part: EventHandler, segment: Segment) -> Reaction:
+        setup, storage = self._setup, self.storage
+        supply = setup.reaction_supplies[part.name]
+        handler, registry = self._handler, setup.registry
+        return Reaction(part, supply, handler, storage, storage, storage, registry, setup.clock, setup.probe, segment)
+
+    def _view_job(self, whole: Projector | SetProjector) -> Job:
+        def processor(segment: Segment) -> Processor[Any]:
+            return self._processor(whole if segment.of == 1 else self._projector(whole.fold, segment))
+
+        async def prepare_cut(old: Sequence[Checkpoint], new: Mapping[str, int]) -> None:
+            if isinstance(whole.views, Elsewhere):
+                await whole.views.recut(whole.table, max(each.token for each in old) + 1, new)
+
+        return Job(whole, self._setup.segments.get(f"projection:{whole.fold.name}", 1), processor, prepare_cut)
+
+    def _reaction_job(self, whole: Reaction) -> Job:
+        def processor(segment: Segment) -> Processor[Any]:
+            return self._processor(whole if segment.of == 1 else self._reaction(whole.part, segment))
+
+        return Job(whole, self._setup.segments.get(whole.name, 1), processor)
 
     async def _recorded(self, selection: Selection, joined: EventStore | None = None) -> list[RecordedEvent[Any]]:
         history = self.history if joined is None else History(joined, self.storage, self._setup.registry)
@@ -186,9 +207,7 @@ class Running:
         await self.feed.start()
         if not self._with_processors:
             return
-        for consumer in [*self.projectors, *self.reactions]:
-            self.processors.append(self._processor(consumer))
-            self.processors[-1].start()
+        await self.crew.start()
         await self.postman.start()
         self.dead_letters.start()
         self._heart = asyncio.create_task(self._beat(), name="daicho-leases")
@@ -201,7 +220,7 @@ class Running:
     async def _register(self) -> None:
         """Tables and checkpoints for every part, before the first command can be sent."""
         storage = self.storage
-        known = {c.processor: c.position for c in await storage.checkpoints()}
+        known = _positions(await storage.checkpoints())
         head = await storage.head()
         for projector in self.projectors:
             await self._register_view(projector, known, head)
@@ -260,8 +279,7 @@ class Running:
         try:
             await self.dead_letters.stop()
             await self.postman.stop()
-            for processor in self.processors:
-                await processor.stop()
+            await self.crew.stop()
             await self.appender.close()
             await self.feed.stop()
             if self._heart is not None:
@@ -286,45 +304,15 @@ class Running:
     async def relocate(self, name: str) -> None:
         """Moves to the build of the view that readers are to see."""
         for projector in self.projectors:
-            if projector.fold.name == name and not self.processors:
+            if projector.fold.name == name and not self._with_processors:
                 await projector.locate()
         for processor in self.processors:
             if isinstance(processor.consumer, (Projector, SetProjector)) and processor.consumer.fold.name == name:
                 await processor.relocate()
 
     async def lag(self) -> list[Lag]:
-        storage, head = self.storage, await self.storage.head()
-        stored = {c.processor: c for c in await storage.checkpoints()}
-        parked: dict[str, int] = {}
-        for letter in await storage.letters():
-            parked[letter.processor] = parked.get(letter.processor, 0) + 1
-        own = {p.name: p for p in self.processors}
-        found: list[Lag] = []
-        for name in self._processor_names():
-            checkpoint, processor = stored.get(name), own.get(name)
-            position = self.progress.position(name)
-            if position is None:
-                position = checkpoint.position if checkpoint else 0
-            found.append(
-                Lag(
-                    processor=name,
-                    position=position,
-                    events_behind=max(0, head - position),
-                    seconds_behind=await self._age(position) if position < head else 0.0,
-                    parked=parked.get(name, 0),
-                    state=processor.state if processor else "waiting",
-                    error=(processor.error or None) if processor else None,
-                )
-            )
-        return found
-
-    async def _age(self, position: int) -> float:
-        """Seconds since the first event behind `position` was recorded."""
-        following = await self.storage.read(Selection(after=position), limit=1)
-        if not following:
-            return 0.0
-        recorded_at = datetime.fromisoformat(following[0].recorded_at)
-        return max(0.0, (self._setup.clock.now() - recorded_at).total_seconds())
+        now = self._setup.clock.now
+        return await lag_of(self._processor_names(), self.storage, self.progress, self.processors, now)
 
 
 def joinable(storage: Storage) -> Joinable:
@@ -336,6 +324,16 @@ def joinable(storage: Storage) -> Joinable:
             do="give App a postgresql:// store in the database that your own tables are in, or leave `within` out",
         )
     return storage
+
+
+def _positions(checkpoints: Sequence[Checkpoint]) -> dict[str, int]:
+    """Where the last segment of each processor is."""
+    found: dict[str, int] = {}
+    for each in checkpoints:
+        if each.owner != CUT:
+            root = root_of(each.processor)
+            found[root] = min(each.position, found.get(root, each.position))
+    return found
 
 
 async def _accept(envelope: Envelope) -> Receipt:

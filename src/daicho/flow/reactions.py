@@ -12,6 +12,7 @@ from daicho.core.handlers import EventHandler
 from daicho.core.ids import derived_id
 from daicho.core.messages import Command, Context, RecordedEvent
 from daicho.core.registry import Registry
+from daicho.core.segments import WHOLE, Segment
 from daicho.core.stored import StoredEvent, recorded
 from daicho.ports.checkpoint_store import Advance, Checkpoint, CheckpointStore
 from daicho.ports.clock import Clock
@@ -49,8 +50,10 @@ class Reaction:
         registry: Registry,
         clock: Clock,
         probe: Probe,
+        segment: Segment = WHOLE,
     ) -> None:
-        self.part, self.name = part, f"reaction:{part.name}"
+        """`segment`: of the streams, by their names, those that it deals with."""
+        self.part, self.segment, self.name = part, segment, segment.name(f"reaction:{part.name}")
         self.types = frozenset(registry.names_of(part.events))
         self._supply, self._send = supply, sender
         self._store, self._checkpoints, self._letters = store, checkpoints, letters
@@ -79,7 +82,10 @@ class Reaction:
         records: list[RecordedEvent[Any]] = []
         end = page.last
         for index in indexes:
-            stored, record = page.events[index], page.record(index)
+            stored = page.events[index]
+            if not self.segment.holds(stored.stream):
+                continue
+            record = page.record(index)
             if stored.stream in self._parked:
                 trouble.append(parked(stored, stored.stream, None))
             elif isinstance(record, HistoryError):
@@ -89,6 +95,8 @@ class Reaction:
                 break
             else:
                 records.append(record)
+        if not records and not trouble:
+            return position  # of no concern here: that we have come this far can be noted later
         self._sent = 0
         await self._handle(records, trouble)
         if not self._effect and records:

@@ -4,6 +4,7 @@ from typing import Any, Generic, TypeVar
 
 from daicho.core.projection import Fold
 from daicho.core.registry import Registry
+from daicho.core.segments import WHOLE, Segment
 from daicho.core.sql_projection import SqlFold
 from daicho.ports.checkpoint_store import Advance
 from daicho.ports.view_store import TableSpec, ViewChange, ViewStore
@@ -21,8 +22,12 @@ def processor_name(table: TableSpec) -> str:
 class Build(Generic[F]):
     """What all projectors are, whatever makes their rows."""
 
-    def __init__(self, fold: F, table: TableSpec, views: ViewStore, registry: Registry) -> None:
-        self.fold, self.table, self.name = fold, table, processor_name(table)
+    def __init__(
+        self, fold: F, table: TableSpec, views: ViewStore, registry: Registry, segment: Segment = WHOLE
+    ) -> None:
+        """`segment`: the keys that it deals with."""
+        self.fold, self.table, self.segment = fold, table, segment
+        self.name = segment.name(processor_name(table))
         self.complete_at = 0
         self.types = frozenset(registry.names_of(fold.events))
         self.views = views
@@ -32,7 +37,7 @@ class Build(Generic[F]):
         live = await self.views.live_generation(self.table.name)
         if live is not None and live != self.table.generation:
             self.table = TableSpec(self.table.name, live, self.table.row_type)
-            self.name = processor_name(self.table)
+            self.name = self.segment.name(processor_name(self.table))
         return self.name
 
     async def advance(self, move: Advance) -> None:

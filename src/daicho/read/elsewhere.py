@@ -15,7 +15,8 @@ from typing import Any
 
 import msgspec
 
-from daicho.ports.checkpoint_store import Advance, Checkpoint
+from daicho.core.segments import root_of
+from daicho.ports.checkpoint_store import CUT, Advance, Checkpoint
 from daicho.ports.clock import Clock
 from daicho.ports.read_store import Placed, ReadStore
 from daicho.ports.storage import Storage
@@ -48,8 +49,22 @@ class Elsewhere(ViewStore):
             await self._register.advance(
                 Advance(processor=checkpoint.processor, token=checkpoint.token, old=checkpoint.position, new=position)
             )
-        await self.store.sweep(table, position, self._now() - _MARKS_KEPT)
+        await self.store.sweep(table, await self._least(checkpoint, position), self._now() - _MARKS_KEPT)
         return position
+
+    async def _least(self, checkpoint: Checkpoint, position: int) -> int:
+        """Where the last segment of its table is: marks of deleted rows behind that may still be needed."""
+        root, known = root_of(checkpoint.processor), await self._register.checkpoints()
+        others = [each.position for each in known if root_of(each.processor) == root and each.owner != CUT]
+        return min([position, *others])
+
+    async def recut(self, table: TableSpec, owner_token: int, new: Mapping[str, int]) -> None:
+        """Notes where segments begin that are about to be made. May be done again, for other ones."""
+        for name, position in new.items():
+            await self.store.forget(name)
+            await self.store.fence(name, owner_token)
+            move = Advance(processor=name, token=owner_token, old=0, new=position)
+            await self.store.commit(ViewChange(table=table, upserts={}, deletes=(), advance=move))
 
     async def commit(self, change: ViewChange) -> None:
         move, register = change.advance, self._register

@@ -28,6 +28,12 @@ class Page:
         for index, event in enumerate(events):
             self._by_type.setdefault(event.type, []).append(index)
 
+    def up_to(self, position: int) -> "Page":
+        """The beginning of it."""
+        page = Page(self.after, [event for event in self.events if event.position <= position], self._registry)
+        page.last = position
+        return page
+
     def of_types(self, types: frozenset[str]) -> list[int]:
         """Indexes of the events of these types, in order."""
         found = [indexes for name, indexes in self._by_type.items() if name in types]

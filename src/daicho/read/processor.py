@@ -2,7 +2,10 @@
 
 waiting ──claim──> catching up ──head──> live
    ^                    │                 │
-   └── lease lost ──────┴── store fails: failing, back off, claim again
+   ├── lease lost ──────┤                 │
+   └── not its turn ────┴── store fails: failing, back off, claim again
+
+Whose turn it is, `read/crew.py` says.
 """
 
 import asyncio
@@ -15,6 +18,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from daicho.core.errors import LostLease, StoreClosed, StoreError
 from daicho.core.messages import RecordedEvent
+from daicho.core.segments import Segment
 from daicho.ports.checkpoint_store import Advance, Checkpoint, CheckpointStore
 from daicho.ports.dead_letter_store import ParkedEvent
 from daicho.ports.event_store import StoredEvent
@@ -29,12 +33,16 @@ _IDLE = 0.05
 _NOTE_EVERY = 0.25
 """The same without quiet: other processes wait for what is written down."""
 _ASK_AGAIN = 0.2
+_LOOK_AGAIN = 0.25
 
 
 class Runnable(Protocol):
     """What a processor runs."""
 
+    name: str
     types: frozenset[str]
+    segment: Segment
+    """Which part of the work it does."""
 
     async def locate(self) -> str:
         """The name of the checkpoint to run under; it changes when another build of a view goes live."""
@@ -58,7 +66,8 @@ class Consumer(Runnable, Protocol):
 
     async def consume(self, page: Page, indexes: list[int], token: int, position: int) -> int:
         """Deals with the events of `page` at `indexes`, moves the stored checkpoint from `position` to the page's end
-        (or as far as it came), all durably, and returns where it stands."""
+        (or as far as it came), all durably, and returns where it stands: still at `position` if there was nothing
+        to do for it, which can be noted later."""
         ...
 
 
@@ -75,6 +84,9 @@ class Processor(ABC, Generic[C]):
         self._feed, self._checkpoints, self._progress, self._owner = feed, checkpoints, progress, owner
         self.state, self.error = "waiting", ""
         self.retry_asked = False
+        self._may_run, self._told = False, asyncio.Event()
+        self.goal: int | None = None
+        """Where it stops, to be put together with others."""
         self._stored: int = 0
         self._noted_at = 0.0
         self._token = 0
@@ -84,9 +96,21 @@ class Processor(ABC, Generic[C]):
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name=f"daicho-{self.name}")
 
+    def allow(self, may_run: bool) -> None:
+        """Whether it may claim its work, and keep it. What it may not keep any more it gives up after the page in
+        hand, for others to claim."""
+        if may_run != self._may_run:
+            self._may_run = may_run
+            self._told.set() if may_run else self._told.clear()
+
     def nudge(self) -> None:
         """Wakes it although the log has not grown."""
         self._feed.nudge()
+
+    @property
+    def is_working(self) -> bool:
+        """Whether it has its work in hand, or means to."""
+        return self._task is not None and self._may_run
 
     async def relocate(self) -> None:
         """Looks whether another build of the view went live; when it returns, readers get the rows of that one."""
@@ -125,10 +149,10 @@ class Processor(ABC, Generic[C]):
                 if self._moving is not None:
                     self._moving.set_result(None)
                     self._moving = None
-                checkpoint = await self._checkpoints.claim(self.name, self._owner)
+                checkpoint = await self._checkpoints.claim(self.name, self._owner) if self._may_run else None
                 if checkpoint is None:
                     self.state = "waiting"
-                    await asyncio.sleep(0.25)
+                    await self._wait_for_turn()
                     continue
                 position = await self.consumer.begin(checkpoint)
                 self._stored, self._token = position, checkpoint.token
@@ -136,6 +160,8 @@ class Processor(ABC, Generic[C]):
                 self.state, self.error = "catching up", ""
                 await self._work(position)
                 self._progress.disown(self.name)
+                if not self._may_run:
+                    await self._checkpoints.release(self._owner, self.name)
             except LostLease:
                 self._progress.disown(self.name)
                 self.state = "waiting"
@@ -149,12 +175,17 @@ class Processor(ABC, Generic[C]):
                 await asyncio.sleep(random.uniform(0.5, 1) * min(5.0, 0.05 * 2**failures))  # noqa: S311
 
     async def _work(self, position: int) -> None:
-        """Returns when there is another build to move to."""
+        """Returns when there is another build to move to, or it may not go on."""
         feed, consumer = self._feed, self.consumer
-        while self._moving is None:
+        while self._moving is None and self._may_run:
             if self.retry_asked:
                 self.retry_asked = False
                 await consumer.retry(self._token, self._stored)
+            if self.goal is not None and position >= self.goal:
+                if self._stored < position:
+                    await self._advance(position)
+                await asyncio.sleep(_LOOK_AGAIN)
+                continue
             if feed.head <= position:
                 self.state = "live"
                 if not await feed.grown(position, _IDLE if self._stored < position else 0.25):
@@ -167,6 +198,19 @@ class Processor(ABC, Generic[C]):
             self._progress.note(self.name, position)
             if position > self._stored and time.monotonic() - self._noted_at > _NOTE_EVERY:
                 await self._advance(position)
+        if not self._may_run and position > self._stored:
+            await self._advance(position)
+
+    async def _wait_for_turn(self) -> None:
+        """Or for a while: another build may go live meanwhile."""
+        if self._may_run:  # and somebody else has it
+            await asyncio.sleep(_LOOK_AGAIN)
+            return
+        try:
+            async with asyncio.timeout(_LOOK_AGAIN):
+                await self._told.wait()
+        except TimeoutError:
+            pass
 
     @abstractmethod
     async def _step(self, position: int) -> int:
@@ -183,10 +227,15 @@ class PageProcessor(Processor[Consumer]):
 
     async def _step(self, position: int) -> int:
         page = await self._feed.page(position)
+        if self.goal is not None and page.last > self.goal >= position:
+            page = page.up_to(self.goal)
         indexes: list[int] = page.of_types(self.consumer.types)
         while indexes:
-            self._stored = await self.consumer.consume(page, indexes, self._token, self._stored)
-            self._progress.note(self.name, self._stored)
+            stored = await self.consumer.consume(page, indexes, self._token, self._stored)
+            if stored == self._stored:
+                break
+            self._stored = stored
+            self._progress.note(self.name, stored)
             indexes = [index for index in indexes if page.events[index].position > self._stored]
         return page.last
 

@@ -5,13 +5,14 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
-from daicho.ports.checkpoint_store import CheckpointStore
+from daicho.core.segments import Segment, root_of, segment_of
+from daicho.ports.checkpoint_store import CUT, CheckpointStore
 
 __all__ = ["Lag", "Progress"]
 
 
 class Lag(msgspec.Struct, frozen=True, kw_only=True):
-    """How a processor stands."""
+    """How a processor stands; cut into segments, how the last of them does."""
 
     processor: str
     position: int
@@ -21,42 +22,56 @@ class Lag(msgspec.Struct, frozen=True, kw_only=True):
     """Age of the oldest event it has not dealt with; 0 when there is none."""
     parked: int
     state: str
-    """`live`, `catching up`, `waiting` (another process runs it), `failing` or `stopped`."""
+    """`live`, `catching up`, `waiting` (another process runs it), `paused`, `failing` or `stopped`."""
     error: str | None = None
+    segments: int = 1
 
 
 class Progress:
-    """Positions of the processors of this process from memory; those of other processes from the store."""
+    """Positions of the processors of this process from memory; those of other processes from the store.
+
+    Whoever asks names whole processors; which segments they are cut into, and who runs those, is known here.
+    """
 
     def __init__(self, checkpoints: CheckpointStore) -> None:
         self._checkpoints = checkpoints
-        self._own: dict[str, int] = {}
+        self._own: dict[str, dict[Segment, int]] = {}
+        """By processor."""
         self._changed = asyncio.Event()
 
     def note(self, processor: str, position: int) -> None:
-        """This process runs it, and it has come this far."""
-        self._own[processor] = position
+        """This process runs it, the whole or a segment, and it has come this far."""
+        self._own.setdefault(root_of(processor), {})[segment_of(processor)] = position
         self._changed.set()
         self._changed = asyncio.Event()
 
     def disown(self, processor: str) -> None:
-        self._own.pop(processor, None)
+        own = self._own.get(root_of(processor), {})
+        own.pop(segment_of(processor), None)
+        if not own:
+            self._own.pop(root_of(processor), None)
 
     def position(self, processor: str) -> int | None:
-        return self._own.get(processor)
+        """None unless all of it is run here."""
+        own = self._own.get(processor)
+        if own is None or len(own) < next(iter(own)).of:
+            return None
+        return min(own.values())
 
-    async def reach(self, processors: Callable[[], Iterable[str]], position: int, timeout: float) -> dict[str, int]:
-        """Waits until all of `processors` are at `position`. Returns those that are not when `timeout` seconds are
-        over, and where they are. Asks for the names again and again: a view that is switched changes its name."""
+    async def reach(
+        self,
+        processors: Callable[[], Iterable[str]],
+        position: int,
+        timeout: float,
+        keys: Sequence[str] | None = None,
+    ) -> dict[str, int]:
+        """Waits until all of `processors` are at `position`, or, with `keys`, those segments of them that are about
+        these. Returns those that are not when `timeout` seconds are over, and where they are. Asks for the names again
+        and again: a view that is switched changes its name."""
         deadline = asyncio.get_running_loop().time() + timeout
         while True:
             changed = self._changed
-            behind = {name: at for name in processors() if (at := self._own.get(name, -1)) < position}
-            elsewhere = [name for name in behind if name not in self._own]
-            if elsewhere:
-                stored = await self._stored(elsewhere)
-                behind.update({name: stored.get(name, 0) for name in elsewhere})
-                behind = {name: at for name, at in behind.items() if at < position}
+            behind, elsewhere = await self._behind(processors(), position, keys)
             if not behind:
                 return {}
             left = deadline - asyncio.get_running_loop().time()
@@ -68,5 +83,42 @@ class Progress:
             except TimeoutError:
                 continue
 
-    async def _stored(self, processors: Sequence[str]) -> dict[str, int]:
-        return {c.processor: c.position for c in await self._checkpoints.checkpoints() if c.processor in processors}
+    async def _behind(
+        self, processors: Iterable[str], position: int, keys: Sequence[str] | None
+    ) -> tuple[dict[str, int], bool]:
+        """Who is not there yet, and whether another process may change that."""
+        found: dict[str, int] = {}
+        elsewhere: list[str] = []
+        for name in processors:
+            own = self._own.get(name, {})
+            if not own or not _covers(own, keys):
+                elsewhere.append(name)
+            elif (at := _least(own, keys)) < position:
+                found[name] = at
+        if elsewhere:
+            stored = await self._stored(elsewhere)
+            for name in elsewhere:
+                at = _least({**stored.get(name, {}), **self._own.get(name, {})}, keys)
+                if at < position:
+                    found[name] = at
+        return found, bool(elsewhere)
+
+    async def _stored(self, processors: Sequence[str]) -> dict[str, dict[Segment, int]]:
+        found: dict[str, dict[Segment, int]] = {}
+        for each in await self._checkpoints.checkpoints():
+            if each.owner != CUT and (root := root_of(each.processor)) in processors:
+                found.setdefault(root, {})[segment_of(each.processor)] = each.position
+        return found
+
+
+def _covers(own: dict[Segment, int], keys: Sequence[str] | None) -> bool:
+    """Whether this process runs everything that is asked about."""
+    if keys is None:
+        return len(own) == next(iter(own)).of
+    return all(any(segment.holds(key) for segment in own) for key in keys)
+
+
+def _least(positions: dict[Segment, int], keys: Sequence[str] | None) -> int:
+    if keys is not None:
+        positions = {s: at for s, at in positions.items() if any(s.holds(key) for key in keys)}
+    return min(positions.values(), default=0)

@@ -10,6 +10,7 @@ from daicho.core.errors import HistoryError, ProjectionFailed, StoreError
 from daicho.core.messages import Event, RecordedEvent, Row
 from daicho.core.projection import Fold
 from daicho.core.registry import Registry
+from daicho.core.segments import WHOLE, Segment
 from daicho.core.stored import StoredEvent, recorded
 from daicho.ports.checkpoint_store import Advance, Checkpoint
 from daicho.ports.dead_letter_store import DeadLetter, DeadLetterStore, ParkedEvent
@@ -43,8 +44,9 @@ class Projector(Build[Fold[Any]]):
         store: EventStore,
         registry: Registry,
         probe: Probe,
+        segment: Segment = WHOLE,
     ) -> None:
-        super().__init__(fold, table, views, registry)
+        super().__init__(fold, table, views, registry, segment)
         self._letters, self._store, self._registry, self._probe = letters, store, registry, probe
         self._rows: OrderedDict[str, Row | None] = OrderedDict()
         self._seen: dict[str, int] = {}
@@ -63,12 +65,16 @@ class Projector(Build[Fold[Any]]):
         self._rows.clear()
         self._seen.clear()
 
+    def _mine(self, keys: tuple[str, ...]) -> Sequence[str]:
+        segment = self.segment
+        return keys if segment.of == 1 else [key for key in keys if segment.holds(key)]
+
     def _has_seen(self, key: str, position: int) -> bool:
         """Whether the row knows the event already: rows elsewhere may be ahead of their checkpoint."""
         return self._elsewhere is not None and position <= self._seen.get(key, 0)
 
     async def consume(self, page: Page, indexes: list[int], token: int, position: int) -> int:
-        work: list[tuple[StoredEvent, RecordedEvent[Any], tuple[str, ...]]] = []
+        work: list[tuple[StoredEvent, RecordedEvent[Any], Sequence[str]]] = []
         trouble: list[ParkedEvent] = []
         fold = self.fold
         for index in indexes:
@@ -80,11 +86,14 @@ class Projector(Build[Fold[Any]]):
                 self._park(trouble, stored, stored.stream, record)
                 continue
             try:
-                keys = fold.keys(record.event, record)
+                keys = self._mine(fold.keys(record.event, record))
             except Exception as error:  # noqa: BLE001 - the user's code: parked and told
                 self._park(trouble, stored, stored.stream, error)
                 continue
-            work.append((stored, record, keys))
+            if keys:
+                work.append((stored, record, keys))
+        if not work and not trouble and self.segment.of > 1:
+            return position  # of no concern here: that we have come this far can be noted later
         if fold.part.inline:
             self._forget_rows()  # appends of this and other processes change rows beside us
         await self._fetch({key for _, _, keys in work for key in keys})
@@ -119,7 +128,7 @@ class Projector(Build[Fold[Any]]):
         False, with nothing done, if anything about them is out of the ordinary; `consume` knows what to do then.
         """
         fold, decoders = self.fold, self._registry.decoders
-        if fold.needs_record or self._parked:
+        if fold.needs_record or self._parked or self.segment.of > 1:
             return False
         try:
             with uncollected():
@@ -227,7 +236,8 @@ class Projector(Build[Fold[Any]]):
         for letter in letters:
             try:
                 record = await self._reread(letter)
-                keys = [each for each in self.fold.keys(record.event, record) if letter.key in (each, record.stream)]
+                keys = self._mine(self.fold.keys(record.event, record))
+                keys = [each for each in keys if letter.key in (each, record.stream)]
                 await self._fetch(set(keys))
                 folded = {
                     each: self.fold.step(self._rows[each], record.event, each, record)

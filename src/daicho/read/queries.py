@@ -65,12 +65,12 @@ class View(Generic[RowT]):
 
     async def get(self, key: str) -> RowT | None:
         """The row, or None."""
-        await self._fresh()
+        await self._fresh([key])
         return cast("RowT | None", await self._store.get(self._state.table, key))
 
     async def get_many(self, keys: Sequence[str]) -> dict[str, RowT]:
         """Those of the rows that exist, by key."""
-        await self._fresh()
+        await self._fresh(keys)
         return await self._store.get_many(self._state.table, keys)
 
     async def find(
@@ -129,7 +129,7 @@ class View(Generic[RowT]):
         await self._fresh()
         return await self._store.count(self._state.table, equals)
 
-    async def _fresh(self) -> None:
+    async def _fresh(self, keys: Sequence[str] | None = None) -> None:
         state = self._state
         if not state.name:
             return
@@ -147,7 +147,7 @@ class View(Generic[RowT]):
         if reading is None or not reading.after:
             return
         left = (reading.deadline or loop.time()) - loop.time()
-        behind = await self._progress.reach(lambda: [state.name], reading.after, max(0.0, left))
+        behind = await self._progress.reach(lambda: [state.name], reading.after, max(0.0, left), keys)
         if behind:
             reading.behind[state.table.name] = reading.after - min(behind.values())
         else:

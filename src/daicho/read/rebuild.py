@@ -8,6 +8,7 @@ import msgspec
 
 from daicho.core.projection import Fold
 from daicho.core.registry import Registry
+from daicho.core.segments import WHOLE, Segment, root_of
 from daicho.core.sql_projection import SqlFold
 from daicho.ports.checkpoint_store import Advance, Checkpoint
 from daicho.ports.event_store import Narrow, Selection
@@ -46,18 +47,21 @@ def projector_for(
     registry: Registry,
     probe: Probe,
     elsewhere: Elsewhere | None = None,
+    segment: Segment = WHOLE,
 ) -> Projector | SetProjector:
     """`elsewhere`: where its rows are, if not with the events. Raises ConfigurationError if the store cannot run it."""
     if isinstance(fold, SqlFold):
         return SetProjector(fold, table, storage, registry, probe)
-    return Projector(fold, table, elsewhere or storage, storage, storage, registry, probe)
+    return Projector(fold, table, elsewhere or storage, storage, storage, registry, probe, segment)
 
 
 async def forget_build(name: str, storage: Storage, elsewhere: Elsewhere | None) -> None:
-    """Removes the checkpoint of a build, wherever it is kept."""
-    await storage.forget(name)
-    if elsewhere is not None:
-        await elsewhere.forget(name)
+    """Removes the checkpoint of a build and of its segments, wherever they are kept."""
+    for each in await storage.checkpoints():
+        if root_of(each.processor) == name:
+            await storage.forget(each.processor)
+            if elsewhere is not None:
+                await elsewhere.forget(each.processor)
 
 
 async def rebuild(

@@ -1,0 +1,212 @@
+"""Who does what: processes of the same App share the processors among them, and hand some over when others come.
+
+Every process looks at the checkpoints again and again, and counts who is alive and what there is to run. From that each
+knows, without asking, how much is its share: so many units of work, whole processors or segments of them, that all
+shares together are everything, and no two differ by more than one. It claims what is free up to its share, and gives up
+what is above it. Looks that differ for a moment do no harm: leases and their tokens decide, not the looks.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from daicho.core.errors import StoreClosed, StoreError
+from daicho.core.segments import WHOLE, Segment, root_of, segment_of
+from daicho.ports.checkpoint_store import CUT, NOBODY, Checkpoint, CheckpointStore
+from daicho.ports.dead_letter_store import DeadLetterStore
+from daicho.read.processor import Processor, Runnable
+
+__all__ = ["NODE", "Crew", "Job"]
+
+_log = logging.getLogger("daicho")
+NODE = "node:"
+"""Before the name of an App and of an owner: the checkpoint that says that a process is there."""
+_MERGE = "merging:"
+"""Before a processor's name: a checkpoint where its segments stop, to be put together."""
+_LOOK_WHILE_WAITING, _LOOK = 0.25, 1.0
+_NEWCOMER = 1.0
+"""Seconds after which another process counts: who only comes to send a command is not worth a change."""
+
+
+@dataclass(eq=False)
+class Job:
+    """One projection or reaction of the App, and the processors that may run it, or segments of it, here."""
+
+    whole: Runnable
+    """Its name is the job's; it changes when another build of a view goes live."""
+    wanted: int
+    """So many segments it should have."""
+    processor: Callable[[Segment], Processor[Any]]
+    """Makes a new one."""
+    prepare_cut: Callable[[Sequence[Checkpoint], Mapping[str, int]], Awaitable[None]] | None = None
+    """Called before the checkpoints are replaced, perhaps in vain."""
+    processors: dict[Segment, Processor[Any]] = field(default_factory=dict[Segment, Processor[Any]])
+
+    @property
+    def name(self) -> str:
+        return self.whole.name
+
+
+class Crew:
+    """This process among those that share the work."""
+
+    def __init__(
+        self, team: str, owner: str, checkpoints: CheckpointStore, letters: DeadLetterStore, jobs: Iterable[Job]
+    ) -> None:
+        """`team`: who has the same one shares the same work."""
+        self._owner, self._checkpoints, self._letters = owner, checkpoints, letters
+        self._jobs = list(jobs)
+        for job in self._jobs:
+            job.processors[WHOLE] = job.processor(WHOLE)
+        self._team, self._node = f"{NODE}{team}:", f"{NODE}{team}:{owner}"
+        self._seen: dict[str, float] = {}
+        """Other processes, and since when we know of them."""
+        self._watch: asyncio.Task[None] | None = None
+
+    @property
+    def processors(self) -> list[Processor[Any]]:
+        """Whatever may run here now; those of a job that is cut come after the whole."""
+        return [processor for job in self._jobs for processor in job.processors.values()]
+
+    async def start(self) -> None:
+        """When it returns, all work of which nobody takes care is about to be claimed."""
+        await self._enlist()
+        for processor in self.processors:
+            processor.start()
+        await self._look(newcomer_after=0.0)
+        self._watch = asyncio.create_task(self._keep_looking(), name="daicho-crew")
+
+    async def stop(self) -> None:
+        """Ends all processors. What they had is still ours."""
+        if self._watch is not None:
+            while not self._watch.done():
+                self._watch.cancel()
+                await asyncio.wait([self._watch], timeout=0.2)
+            self._watch = None
+        for processor in self.processors:
+            await processor.stop()
+        with suppress(StoreError):  # then others find out by its lease
+            await self._checkpoints.forget(self._node)
+
+    async def _enlist(self) -> None:
+        await self._checkpoints.register(self._node, position=0)
+        await self._checkpoints.claim(self._node, self._owner)
+
+    async def _keep_looking(self) -> None:
+        waiting = True
+        while True:
+            await asyncio.sleep(_LOOK_WHILE_WAITING if waiting else _LOOK)
+            try:
+                waiting = await self._look()
+            except StoreClosed:
+                return
+            except StoreError as error:
+                _log.warning("could not look who runs what: %s", error)
+
+    async def _look(self, newcomer_after: float = _NEWCOMER) -> bool:
+        """Decides what is to be run here. Returns whether somebody else has, or could have, some of it."""
+        stored = await self._checkpoints.checkpoints()
+        by_root: dict[str, dict[Segment, Checkpoint]] = {}
+        for each in stored:
+            if each.owner != CUT:
+                by_root.setdefault(root_of(each.processor), {})[segment_of(each.processor)] = each
+        units: list[tuple[Job, Checkpoint]] = []
+        at_goal = set[str]()
+        for job in self._jobs:
+            pieces = by_root.get(job.name, {})
+            goal = None
+            if pieces and len(pieces) != job.wanted:
+                goal = await self._goal(job, pieces, by_root.get(_MERGE + job.name, {}).get(WHOLE))
+                if await self._recut(job, pieces):
+                    return True  # the next look finds the new ones
+            await self._arrange(job, pieces, goal)
+            at_goal |= {each.processor for each in pieces.values() if goal is not None and each.position >= goal}
+            units += [(job, each) for each in pieces.values() if each.owner not in NOBODY]
+        nodes = await self._nodes(stored, newcomer_after)
+        share, rest = divmod(len(units), len(nodes))
+        chosen = self._chosen(units, share + (nodes.index(self._owner) < rest))
+        for job in self._jobs:
+            for segment, processor in job.processors.items():
+                name = segment.name(job.name)
+                processor.allow(name in chosen and name not in at_goal)
+        return len(nodes) > 1 or len(chosen) < len(units)
+
+    def _chosen(self, units: Sequence[tuple[Job, Checkpoint]], share: int) -> set[str]:
+        """What this process keeps, and what it takes of what is free: of each job as evenly as it comes."""
+        held = dict[int, int]()
+
+        def evenly(some: Iterable[tuple[Job, Checkpoint]]) -> list[str]:
+            ranked: list[tuple[int, str]] = []
+            for job, piece in some:
+                held[id(job)] = rank = held.get(id(job), 0) + 1
+                ranked.append((rank, piece.processor))
+            return [name for _, name in sorted(ranked)]
+
+        mine = evenly(unit for unit in units if unit[1].runs and unit[1].owner == self._owner)
+        free = evenly(unit for unit in units if not unit[1].runs)
+        return set([*mine, *free][:share])
+
+    async def _nodes(self, stored: Sequence[Checkpoint], newcomer_after: float) -> list[str]:
+        """The living processes of the team, this one among them; the others once they have been there for a while."""
+        now, nodes = time.monotonic(), {self._owner}
+        known, self._seen = self._seen, {}
+        for each in stored:
+            if not each.processor.startswith(self._team) or each.processor == self._node:
+                continue
+            since = self._seen[each.processor] = known.get(each.processor, now)
+            if not each.runs and now - since > _NEWCOMER:
+                await self._checkpoints.forget(each.processor)
+            elif each.runs and now - since >= newcomer_after:
+                nodes.add(each.processor[len(self._team) :])
+        if not any(each.processor == self._node and each.owner == self._owner for each in stored):
+            await self._enlist()
+        return sorted(nodes)
+
+    async def _arrange(self, job: Job, pieces: Mapping[Segment, Checkpoint], goal: int | None) -> None:
+        """A processor for each piece; the one for the whole is always there, and knows which build is live."""
+        for segment in pieces:
+            if segment not in job.processors:
+                job.processors[segment] = processor = job.processor(segment)
+                processor.start()
+            job.processors[segment].goal = goal
+        for segment in [s for s in job.processors if s not in pieces and s != WHOLE]:
+            await job.processors.pop(segment).stop()
+
+    # -- how many segments ----------------------------------------------------------------------------------------
+
+    async def _goal(self, job: Job, pieces: Mapping[Segment, Checkpoint], noted: Checkpoint | None) -> int | None:
+        """Where pieces that are to be put together wait for each other. It is noted, so that all agree."""
+        if len(pieces) < job.wanted:
+            return None
+        farthest = max(piece.position for piece in pieces.values())
+        if noted is not None and noted.position < farthest:
+            await self._checkpoints.forget(noted.processor)  # somebody who wants it otherwise went on
+            return None
+        return (noted or await self._checkpoints.register(_MERGE + job.name, position=farthest)).position
+
+    async def _recut(self, job: Job, pieces: Mapping[Segment, Checkpoint]) -> bool:
+        """Makes as many segments as are wanted, if nobody else is at work and nothing waits under the old names."""
+        old = list(pieces.values())
+        if any(each.owner in NOBODY or (each.runs and each.owner != self._owner) for each in old):
+            return False
+        new: dict[str, int] = {}
+        for segment in Segment.all_of(job.wanted):
+            parents = [piece for each, piece in pieces.items() if segment.within(each) or each.within(segment)]
+            positions = {piece.position for piece in parents}
+            if len(positions) != 1:
+                return False  # those to be put together have to come to the same place first
+            new[segment.name(job.name)] = positions.pop()
+        for each in old:
+            if await self._letters.letters(each.processor, limit=1):
+                _log.warning("%s stays in %s pieces while something of it is parked", job.name, len(old))
+                return False
+        if job.prepare_cut is not None:
+            await job.prepare_cut(old, new)
+        done = await self._checkpoints.recut(self._owner, old, new)
+        if done and len(new) < len(old):
+            await self._checkpoints.forget(_MERGE + job.name)
+        return done
