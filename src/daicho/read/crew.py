@@ -44,6 +44,8 @@ class Job:
     """Makes a new one."""
     prepare_cut: Callable[[Sequence[Checkpoint], Mapping[str, int]], Awaitable[None]] | None = None
     """Called before the checkpoints are replaced, perhaps in vain."""
+    was_told: bool = False
+    """Whether the log says already why it is not cut."""
     processors: dict[Segment, Processor[Any]] = field(default_factory=dict[Segment, Processor[Any]])
 
     @property
@@ -119,7 +121,7 @@ class Crew:
         for job in self._jobs:
             pieces = by_root.get(job.name, {})
             goal = None
-            if pieces and len(pieces) != job.wanted:
+            if pieces and len(pieces) != job.wanted and not await self._has_letters(job, pieces):
                 goal = await self._goal(job, pieces, by_root.get(_MERGE + job.name, {}).get(WHOLE))
                 if await self._recut(job, pieces):
                     return True  # the next look finds the new ones
@@ -178,6 +180,17 @@ class Crew:
 
     # -- how many segments ----------------------------------------------------------------------------------------
 
+    async def _has_letters(self, job: Job, pieces: Mapping[Segment, Checkpoint]) -> bool:
+        """What is parked is filed under the name of its piece, and waits for that one."""
+        for each in pieces.values():
+            if await self._letters.letters(each.processor, limit=1):
+                if not job.was_told:
+                    _log.warning("%s stays in %s pieces while something of it is parked", job.name, len(pieces))
+                job.was_told = True
+                return True
+        job.was_told = False
+        return False
+
     async def _goal(self, job: Job, pieces: Mapping[Segment, Checkpoint], noted: Checkpoint | None) -> int | None:
         """Where pieces that are to be put together wait for each other. It is noted, so that all agree."""
         if len(pieces) < job.wanted:
@@ -189,7 +202,7 @@ class Crew:
         return (noted or await self._checkpoints.register(_MERGE + job.name, position=farthest)).position
 
     async def _recut(self, job: Job, pieces: Mapping[Segment, Checkpoint]) -> bool:
-        """Makes as many segments as are wanted, if nobody else is at work and nothing waits under the old names."""
+        """Makes as many segments as are wanted, if nobody else is at work."""
         old = list(pieces.values())
         if any(each.owner in NOBODY or (each.runs and each.owner != self._owner) for each in old):
             return False
@@ -200,10 +213,6 @@ class Crew:
             if len(positions) != 1:
                 return False  # those to be put together have to come to the same place first
             new[segment.name(job.name)] = positions.pop()
-        for each in old:
-            if await self._letters.letters(each.processor, limit=1):
-                _log.warning("%s stays in %s pieces while something of it is parked", job.name, len(old))
-                return False
         if job.prepare_cut is not None:
             await job.prepare_cut(old, new)
         done = await self._checkpoints.recut(self._owner, old, new)
