@@ -32,7 +32,7 @@ from daicho.core.registry import Registry
 from daicho.core.segments import MOST_SEGMENTS
 from daicho.core.signatures import describe
 from daicho.core.sql_projection import SqlFold
-from daicho.core.streams import stream_name
+from daicho.core.streams import Position, stream_name
 from daicho.ports.clock import Clock
 from daicho.ports.event_store import CommandOutcome
 from daicho.ports.probe import Probe, silent
@@ -41,6 +41,7 @@ from daicho.ports.storage import Storage
 from daicho.read.crud import CrudTable
 from daicho.read.dead_letters import DeadLetters
 from daicho.read.history import History, Trace
+from daicho.read.processors import Processors
 from daicho.read.progress import Lag
 from daicho.read.queries import Views
 from daicho.read.rebuild import RebuildStep, rebuild
@@ -413,6 +414,23 @@ class App:
     def dead_letters(self) -> DeadLetters:
         """Parked events: list, show, retry, skip."""
         return self._now.dead_letters
+
+    @property
+    def processors(self) -> Processors:
+        """Projections and event handlers at work: pause, resume, rewind. How they stand: `lag`."""
+        return self._now.steering
+
+    async def barrier(self, *tables: Table[Any], after: Receipt | int | None = None, within: float = 5.0) -> Position:
+        """Waits until all of these views have seen what had happened when it was called, or, with `after`, that receipt
+        or position. Returns the position that all of them have reached; what they show may be newer.
+
+        Raises UnknownView, Rebuilding, and StaleAnswer if that takes longer than `within` seconds.
+        """
+        running = self._now
+        position = after.position if isinstance(after, Receipt) else after
+        goal = await running.storage.head() if position is None else position
+        await running.queries.barrier(tables, after=goal, within=within)
+        return Position(goal)
 
     async def rebuild(self, name: str) -> AsyncIterator[RebuildStep]:
         """Builds a view again beside the live one and switches to it; yields how far it has come."""

@@ -36,6 +36,7 @@ from daicho.read.feed import Feed
 from daicho.read.history import History
 from daicho.read.lag import lag_of
 from daicho.read.processor import PageProcessor, Processor
+from daicho.read.processors import Processors
 from daicho.read.progress import Lag, Progress
 from daicho.read.projector import Inline, Projector
 from daicho.read.queries import Kept, Queries, Views, ViewState
@@ -153,6 +154,7 @@ class Running:
         self.queries = Queries(setup.answers, self.views)
         self.settling = Settling(storage, storage, self.progress, self.postman, self._processor_names)
         self.dead_letters = DeadLetters(storage, lambda: self.processors)
+        self.steering = Processors(storage, self.crew.look)
         self._opened = False
         self._heart: asyncio.Task[None] | None = None
 

@@ -17,6 +17,7 @@ from daicho.core.decider import Decider
 from daicho.core.errors import ConfigurationError, NotRunning
 from daicho.core.messages import Command, Query, Receipt, RecordedEvent, Row
 from daicho.core.projection import Crud, Table
+from daicho.core.streams import Position
 from daicho.ports.dead_letter_store import DeadLetter
 from daicho.ports.event_store import CommandOutcome
 from daicho.read.crud import CrudTable
@@ -236,6 +237,19 @@ class SyncApp:
 
     def lag(self) -> list[Lag]:
         return self._run(self._app.lag())
+
+    def barrier(self, *tables: Table[Any], after: Receipt | int | None = None, within: float = 5.0) -> Position:
+        return self._run(self._app.barrier(*tables, after=after, within=within))
+
+    def pause(self, name: str) -> None:
+        """Stops a projection or event handler in all processes. See App.processors."""
+        self._run(self._app.processors.pause(name))
+
+    def resume(self, name: str) -> None:
+        self._run(self._app.processors.resume(name))
+
+    def rewind(self, name: str, position: int) -> None:
+        self._run(self._app.processors.rewind(name, position))
 
     def rebuild(self, name: str) -> Iterator[RebuildStep]:
         """Builds a view again beside the live one. See App.rebuild; the generator must be used up."""

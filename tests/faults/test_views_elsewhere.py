@@ -1,4 +1,4 @@
-"""Views whose rows are in Redis, MongoDB or OpenSearch: nothing is lost or counted twice, whatever breaks in between."""
+"""Views with rows in Redis, MongoDB or OpenSearch: nothing is lost or counted twice, whatever breaks in between."""
 
 import asyncio
 from collections import Counter

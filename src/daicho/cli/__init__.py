@@ -25,6 +25,7 @@ main = Root(
             "send": ("daicho.cli.send:send", "Send a command and print what came of it."),
             "query": ("daicho.cli.query:query", "Ask a query of the app and print the answer."),
             "projection": ("daicho.cli.projection:projection", "See how projections stand; build them again."),
+            "processor": ("daicho.cli.processor:processor", "Readers of the log: see, pause, resume, rewind."),
             "dlq": ("daicho.cli.dlq:dlq", "Parked events: look, retry, skip with a reason."),
         },
         "Keep and move": {

@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from daicho.adapters.owner import is_gone
 from daicho.cli.opening import Look
-from daicho.ports.checkpoint_store import Checkpoint
+from daicho.core.segments import root_of
+from daicho.ports.checkpoint_store import CUT, PAUSED, Checkpoint
 from daicho.ports.event_store import Selection
 
 __all__ = ["STANDING_COLUMNS", "Standing", "standings"]
@@ -27,12 +27,12 @@ STANDING_COLUMNS = (
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
     processor: str
     kind: str
-    """`projection`, `reaction`, or `posted` (commands for later)."""
+    """`projection` or `reaction`."""
     name: str
     live: bool | None
     """Whether readers see this build; None for what is no projection."""
     state: str
-    """`live`, `catching up`, or `stopped`: no process runs it now."""
+    """`live`, `catching up`, `paused`, or `stopped`: no process runs it now."""
     position: int
     events_behind: int
     seconds_behind: float
@@ -51,30 +51,35 @@ async def standings(look: Look) -> list[Standing]:
         parked[letter.processor] = parked.get(letter.processor, 0) + 1
     found: list[Standing] = []
     for checkpoint in await storage.checkpoints():
-        kind, _, rest = checkpoint.processor.partition(":")
+        kind, _, rest = root_of(checkpoint.processor).partition(":")
         name, _, generation = rest.partition("@")
-        if not rest or kind == "building":  # posted commands, marks of views under construction: no readers of the log
+        if kind not in ("projection", "reaction") or checkpoint.owner == CUT:  # no readers of the log
             continue
         live = await storage.live_generation(name) == int(generation) if generation.isdecimal() else None
         behind = max(0, head - checkpoint.position)
-        runs = checkpoint.owner is not None and not is_gone(checkpoint.owner)
         found.append(
             Standing(
                 processor=checkpoint.processor,
                 kind=kind,
                 name=name,
                 live=live,
-                state="stopped" if not runs else "catching up" if behind else "live",
+                state=_state(checkpoint, behind),
                 position=checkpoint.position,
                 events_behind=behind,
                 seconds_behind=await _age(look, checkpoint.position) if behind else 0.0,
                 parked=parked.get(checkpoint.processor, 0),
                 code=_code(look, kind, name, checkpoint),
-                owner=checkpoint.owner if runs else None,
+                owner=checkpoint.owner if checkpoint.runs else None,
                 updated_at=checkpoint.updated_at,
             )
         )
     return found
+
+
+def _state(checkpoint: Checkpoint, behind: int) -> str:
+    if not checkpoint.runs:
+        return "paused" if checkpoint.owner == PAUSED else "stopped"
+    return "catching up" if behind else "live"
 
 
 def _code(look: Look, kind: str, name: str, checkpoint: Checkpoint) -> str | None:

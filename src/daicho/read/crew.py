@@ -94,6 +94,11 @@ class Crew:
         with suppress(StoreError):  # then others find out by its lease
             await self._checkpoints.forget(self._node)
 
+    async def look(self) -> None:
+        """At once, because something was changed by hand."""
+        if self._watch is not None:
+            await self._look()
+
     async def _enlist(self) -> None:
         await self._checkpoints.register(self._node, position=0)
         await self._checkpoints.claim(self._node, self._owner)
@@ -126,6 +131,8 @@ class Crew:
                 if await self._recut(job, pieces):
                     return True  # the next look finds the new ones
             await self._arrange(job, pieces, goal)
+            for segment, piece in pieces.items():
+                job.processors[segment].check(piece)
             at_goal |= {each.processor for each in pieces.values() if goal is not None and each.position >= goal}
             units += [(job, each) for each in pieces.values() if each.owner not in NOBODY]
         nodes = await self._nodes(stored, newcomer_after)

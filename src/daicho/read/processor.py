@@ -88,6 +88,7 @@ class Processor(ABC, Generic[C]):
         self.goal: int | None = None
         """Where it stops, to be put together with others."""
         self._stored: int = 0
+        self._is_lost = False
         self._noted_at = 0.0
         self._token = 0
         self._moving: asyncio.Future[None] | None = None
@@ -102,6 +103,13 @@ class Processor(ABC, Generic[C]):
         if may_run != self._may_run:
             self._may_run = may_run
             self._told.set() if may_run else self._told.clear()
+
+    def check(self, checkpoint: Checkpoint) -> None:
+        """Has it claim again what it believes to have, if that was paused, put back, or taken over meanwhile."""
+        if self._token and (checkpoint.owner, checkpoint.token) != (self._owner, self._token):
+            self._progress.disown(self.name)
+            self._is_lost = True
+            self.nudge()
 
     def nudge(self) -> None:
         """Wakes it although the log has not grown."""
@@ -155,16 +163,17 @@ class Processor(ABC, Generic[C]):
                     await self._wait_for_turn()
                     continue
                 position = await self.consumer.begin(checkpoint)
-                self._stored, self._token = position, checkpoint.token
+                self._stored, self._token, self._is_lost = position, checkpoint.token, False
                 self._progress.note(self.name, position)
                 self.state, self.error = "catching up", ""
                 await self._work(position)
                 self._progress.disown(self.name)
                 if not self._may_run:
                     await self._checkpoints.release(self._owner, self.name)
+                    self._token = 0
             except LostLease:
                 self._progress.disown(self.name)
-                self.state = "waiting"
+                self.state, self._token = "waiting", 0
             except StoreClosed:
                 return
             except Exception as error:  # noqa: BLE001 - kept, shown, and tried again: a processor never dies silently
@@ -177,7 +186,7 @@ class Processor(ABC, Generic[C]):
     async def _work(self, position: int) -> None:
         """Returns when there is another build to move to, or it may not go on."""
         feed, consumer = self._feed, self.consumer
-        while self._moving is None and self._may_run:
+        while self._moving is None and self._may_run and not self._is_lost:
             if self.retry_asked:
                 self.retry_asked = False
                 await consumer.retry(self._token, self._stored)
@@ -198,7 +207,7 @@ class Processor(ABC, Generic[C]):
             self._progress.note(self.name, position)
             if position > self._stored and time.monotonic() - self._noted_at > _NOTE_EVERY:
                 await self._advance(position)
-        if not self._may_run and position > self._stored:
+        if not self._may_run and not self._is_lost and position > self._stored:
             await self._advance(position)
 
     async def _wait_for_turn(self) -> None:

@@ -129,6 +129,10 @@ class View(Generic[RowT]):
         await self._fresh()
         return await self._store.count(self._state.table, equals)
 
+    async def settled(self) -> None:
+        """Waits until it is as fresh as the question wants it."""
+        await self._fresh()
+
     async def _fresh(self, keys: Sequence[str] | None = None) -> None:
         state = self._state
         if not state.name:
@@ -203,12 +207,23 @@ class Queries:
             raise InvalidMessage(f"within={within} is negative", do="give seconds, 0 or more")
         reading = Reading(after, asyncio.get_running_loop().time() + within)
         answer = await handler(query, self._views.reading(reading))
+        self._check(reading, within, answer)
+        return cast("R", answer)
+
+    async def barrier(self, tables: Sequence[Table[Any]], *, after: int, within: float) -> None:
+        """Returns when all of the views are at `after`. Raises StaleAnswer, Rebuilding, UnknownView."""
+        reading = Reading(after, asyncio.get_running_loop().time() + within)
+        for view in [self._views.reading(reading)[table] for table in tables]:
+            await view.settled()
+        self._check(reading, within, None)
+
+    @staticmethod
+    def _check(reading: Reading, within: float, answer: Any) -> None:
         if reading.behind:
             lag = max(reading.behind.values())
             raise StaleAnswer(
-                f"{', '.join(sorted(reading.behind))} did not reach position {after} within {within} s",
+                f"{', '.join(sorted(reading.behind))} did not reach position {reading.after} within {within} s",
                 answer=answer,
                 lag=lag,
                 views=dict(reading.behind),
             )
-        return cast("R", answer)
