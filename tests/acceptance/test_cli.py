@@ -681,3 +681,27 @@ def test_wrong_usage_is_exit_code_2_also_in_json(run: Run) -> None:
 
 def test_version(run: Run) -> None:
     assert run("--version").stdout.startswith("daicho 0.")
+
+
+# -- processor ----------------------------------------------------------------------------------------------------
+
+
+def standing(run: Run, name: str) -> dict[str, Any]:
+    [found] = [each for each in data_of(run("processor", "list", "-o", "json")) if each["name"] == name]
+    return found
+
+
+def test_a_processor_that_is_paused_from_outside_stays_where_it_is(shop: Run) -> None:
+    before = standing(shop, "orders")["position"]
+    assert "paused orders" in shop("processor", "pause", "orders").stdout
+    shop("send", "PlaceOrder", "--set", "order_id=o9", "--set", "sku=x", "--set", "quantity=1")
+    assert (standing(shop, "orders")["state"], standing(shop, "orders")["position"]) == ("paused", before)
+    shop("processor", "resume", "orders")
+    shop("send", "PlaceOrder", "--set", "order_id=o10", "--set", "sku=x", "--set", "quantity=1", "--wait")
+    assert standing(shop, "orders")["position"] > before + 1
+    assert "no processor 'nobody'" in shop("processor", "pause", "nobody", exit_code=1).stderr
+
+
+def test_a_projection_is_not_rewound(shop: Run) -> None:
+    refused = shop("processor", "rewind", "orders", "--to", "0", "--yes", exit_code=1)
+    assert "projection rebuild orders" in refused.stderr
