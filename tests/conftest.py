@@ -1,15 +1,20 @@
 """What tests of the engine share."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.services import pgbouncer as pools
 from tests.services import postgres as clusters
-from tests.services.find import needed
+from tests.services.find import needed, wanted
+from tests.services.mongodb import JavaServer
+from tests.services.opensearch import opensearch
 from tests.services.pgbouncer import PgBouncer
 from tests.services.postgres import Postgres, drop_database, fresh_database
+from tests.services.redis import redis
 from tests.services.running import Host, through
 
 
@@ -60,6 +65,23 @@ def postgres_url(postgres: Postgres) -> Iterator[str]:
     url = fresh_database(postgres)
     yield url
     drop_database(postgres, url)
+
+
+@pytest.fixture(scope="session")
+def read_store_url(host: Host) -> Callable[[str], str]:
+    """From `redis`, `mongodb` or `opensearch` to the URL of an empty read store."""
+    servers, numbers = dict[str, Any](), count(1)
+
+    def url_of(kind: str) -> str:
+        if kind not in servers:
+            with needed() if kind == "redis" else wanted():
+                start: dict[str, Callable[[Host], Any]] = {"redis": redis, "opensearch": opensearch}
+                servers[kind] = JavaServer(host).start() if kind == "mongodb" else start[kind](host)
+        url: str = servers[kind].url
+        place = f"views{next(numbers)}"
+        return f"{url.rstrip('/')}/{place}" if kind == "mongodb" else f"{url}?prefix={place}"
+
+    return url_of
 
 
 @pytest.fixture(scope="session")

@@ -2,8 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
-from itertools import count
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -13,13 +12,9 @@ from daicho.app import open_read_store, open_storage
 from daicho.core.errors import BadUrl, ConfigurationError, StoreUnavailable, UnknownView
 from daicho.testing import VirtualClock
 from tests.services import redis as redis_servers
-from tests.services.find import needed, wanted
-from tests.services.mongodb import JavaServer
-from tests.services.opensearch import opensearch
+from tests.services.find import needed
 from tests.services.redis import Redis
 from tests.services.running import Host
-
-numbers = count(1)
 
 
 class Move(Command):
@@ -89,23 +84,10 @@ async def ask_balances(_: Ask, views: Views) -> list[Balance]:
     return await views[balances].find()
 
 
-@pytest.fixture(scope="module")
-def servers(host: Host) -> dict[str, Any]:
-    return {}
-
-
 @pytest.fixture(params=["redis", "mongodb", "opensearch"])
-def place(request: pytest.FixtureRequest, host: Host, servers: dict[str, Any]) -> str:
+def place(request: pytest.FixtureRequest, read_store_url: Callable[[str], str]) -> str:
     """URL of an empty read store."""
-    kind, n = request.param, next(numbers)
-    if kind not in servers:
-        with needed() if kind == "redis" else wanted():
-            start = {"redis": redis_servers.redis, "opensearch": opensearch}
-            servers[kind] = JavaServer(host).start() if kind == "mongodb" else start[kind](host)
-    url: str = servers[kind].url
-    if kind == "mongodb":
-        return f"{url.rstrip('/')}/views{n}"
-    return f"{url}?prefix=views{n}"
+    return read_store_url(request.param)
 
 
 @pytest.fixture
