@@ -110,10 +110,10 @@ def bank(store: str, place: str) -> App:
 
 
 def moves(first: int, last: int) -> list[Command]:
-    """Transfers among five accounts; every seventh command closes one."""
+    """Transfers among five accounts; now and then a0 is closed. What is counted twice of the others stays so."""
     return [
         Close(transfer=f"t{n}", account=f"a{n % 5}")
-        if n % 7 == 0
+        if n % 10 == 0
         else Move(transfer=f"t{n}", source=f"a{n % 5}", target=f"a{(n + 1 + n % 3) % 5}", amount=n)
         for n in range(first, last)
     ]
