@@ -1,4 +1,4 @@
-"""Post, redirect, get: with the receipt as a token, a page never shows less than what was posted, however late views."""
+"""Post, redirect, get: with the receipt as a token, no page shows less than what was posted, however late views are."""
 
 import asyncio
 import time
