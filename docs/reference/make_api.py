@@ -34,7 +34,7 @@ GROUPS: dict[str, tuple[str, list[str]]] = {
         "Rows and answers.",
         [
             "projection", "Projection", "sql_projection", "SqlProjection", "Row", "Crud",
-            "query_handler", "QueryHandler", "Views", "View", "PageOf", "Lag",
+            "query_handler", "QueryHandler", "Views", "View", "PageOf", "Change", "Lag",
         ],
     ),
     "History": ("The log, read by people.", ["Position", "Trace", "TraceNode"]),

@@ -81,6 +81,7 @@ from daicho.core.upcasting import Upcaster, upcast
 from daicho.ports.command_sender import Envelope
 from daicho.ports.event_store import CommandOutcome
 from daicho.read.history import Trace, TraceNode
+from daicho.read.live import Change
 from daicho.read.progress import Lag
 from daicho.read.queries import PageOf, View, Views
 from daicho.sync import SyncApp
@@ -96,6 +97,7 @@ __all__ = [
     "AppendCondition",
     "BadUrl",
     "CannotApply",
+    "Change",
     "Command",
     "CommandOutcome",
     "ConcurrencyError",

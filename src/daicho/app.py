@@ -41,6 +41,7 @@ from daicho.ports.storage import Storage
 from daicho.read.crud import CrudTable
 from daicho.read.dead_letters import DeadLetters
 from daicho.read.history import History, Trace
+from daicho.read.live import Change
 from daicho.read.processors import Processors
 from daicho.read.progress import Lag
 from daicho.read.queries import Views
@@ -315,6 +316,18 @@ class App:
         position = after.position if isinstance(after, Receipt) else after or 0
         return await self._now.queries.ask(query, after=position, within=within)
 
+    def watch(
+        self, query: Query[R], *, after: Receipt | int | None = None, within: float = 5.0
+    ) -> AsyncIterator[Change[R]]:
+        """The answer as `ask` gives it, and then each one that differs from the one before, until the App stops.
+
+        It is asked again when rows change that the answer depends on. Whoever is slow gets the newest answer, and not
+        those in between. The first answer raises what `ask` raises; later, a store that is away is waited for, and
+        only what the handler itself raises ends it.
+        """
+        position = after.position if isinstance(after, Receipt) else after or 0
+        return self._now.live.watch(query, after=position, within=within)
+
     @property
     def views(self) -> Views:
         """The read models: `await app.views[orders].find(status="pending")`."""
@@ -324,7 +337,7 @@ class App:
         """Writes and reads a Crud part."""
         if part not in self.model.cruds:
             raise UnknownView(f"{part.name!r} is not part of this App", do="give App the Crud part")
-        return CrudTable(part, self._now.storage)
+        return CrudTable(part, self._now.storage, self._now.changes)
 
     @overload
     async def load(self, part: type[A], identity: str, *, at: int | datetime | None = None) -> A: ...

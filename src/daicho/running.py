@@ -29,12 +29,14 @@ from daicho.ports.read_store import ReadStore
 from daicho.ports.storage import Joinable, Storage
 from daicho.ports.view_store import TableSpec
 from daicho.read.build import Build, processor_name
+from daicho.read.changes import Changes
 from daicho.read.crew import Crew, Job
 from daicho.read.dead_letters import DeadLetters
 from daicho.read.elsewhere import Elsewhere
 from daicho.read.feed import Feed
 from daicho.read.history import History
 from daicho.read.lag import lag_of
+from daicho.read.live import Live
 from daicho.read.processor import PageProcessor, Processor
 from daicho.read.processors import Processors
 from daicho.read.progress import Lag, Progress
@@ -102,6 +104,7 @@ class Running:
         self.elsewhere = {name: Elsewhere(store, storage, clock) for name, store in (read_stores or {}).items()}
         self.feed = Feed(storage, registry)
         self.progress = Progress(storage)
+        self.changes = Changes()
         self.history = History(storage, storage, registry, self.feed)
         self.appender = Appender(storage)
         self.repository = Repository(
@@ -152,6 +155,7 @@ class Running:
         states: dict[str, ViewState] = {state.table.name: state for state in [*self.projectors, *kept]}
         self.views = Views(states, self.progress)
         self.queries = Queries(setup.answers, self.views)
+        self.live = Live(self.queries, self.changes, states, self.progress, None if with_processors else self.relocate)
         self.settling = Settling(storage, storage, self.progress, self.postman, self._processor_names)
         self.dead_letters = DeadLetters(storage, lambda: self.processors)
         self.steering = Processors(storage, self.crew.look)
@@ -165,7 +169,10 @@ class Running:
     def _projector(self, fold: Any, segment: Segment) -> Projector | SetProjector:
         table = TableSpec(fold.name, 1, fold.part.row_type)
         elsewhere = self.elsewhere.get(fold.name)
-        return projector_for(fold, table, self.storage, self._setup.registry, self._setup.probe, elsewhere, segment)
+        registry, probe = self._setup.registry, self._setup.probe
+        projector = projector_for(fold, table, self.storage, registry, probe, elsewhere, segment)
+        projector.changes = self.changes
+        return projector
 
     def _reaction(self, part: EventHandler, segment: Segment) -> Reaction:
         setup, storage = self._setup, self.storage
@@ -279,6 +286,7 @@ class Running:
 
     async def stop(self) -> None:
         try:
+            await self.live.stop()
             await self.dead_letters.stop()
             await self.postman.stop()
             await self.crew.stop()

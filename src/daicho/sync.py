@@ -22,6 +22,7 @@ from daicho.ports.dead_letter_store import DeadLetter
 from daicho.ports.event_store import CommandOutcome
 from daicho.read.crud import CrudTable
 from daicho.read.history import Trace
+from daicho.read.live import Change
 from daicho.read.progress import Lag
 from daicho.read.queries import PageOf, View
 from daicho.read.rebuild import RebuildStep
@@ -188,6 +189,16 @@ class SyncApp:
 
     def ask(self, query: Query[R], *, after: Receipt | int | None = None, within: float = 5.0) -> R:
         return self._run(self._app.ask(query, after=after, within=within))
+
+    def watch(self, query: Query[R], *, after: Receipt | int | None = None, within: float = 5.0) -> Iterator[Change[R]]:
+        """The answer, then each one that differs, until the App is left. See App.watch."""
+        changes = self._app.watch(query, after=after, within=within)
+
+        async def following() -> Change[R] | None:
+            return await anext(changes, None)
+
+        while self._loop is not None and (change := self._run(following())):
+            yield change
 
     @overload
     def load(self, part: type[A], identity: str, *, at: int | datetime | None = None) -> A: ...

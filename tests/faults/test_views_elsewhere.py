@@ -2,12 +2,12 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
 
-from daicho import Aggregate, App, Command, Event, Query, Row, Views, apply, handle, projection, query_handler
+from daicho import Aggregate, App, Change, Command, Event, Query, Row, Views, apply, handle, projection, query_handler
 from daicho.app import open_read_store, open_storage
 from daicho.core.errors import BadUrl, ConfigurationError, StoreUnavailable, UnknownView
 from daicho.testing import VirtualClock
@@ -255,6 +255,36 @@ async def test_rows_that_are_ahead_when_everything_dies_are_let_alone(sqlite: st
     await storage.close()
     async with bank(sqlite, own_redis.url) as app:
         assert await shown(app, await sent(app, moves(40, 41))) == expected(moves(1, 41))
+
+
+async def test_whoever_watches_sees_each_change_there(sqlite: str, place: str) -> None:
+    async with bank(sqlite, place) as app:
+        changes, done = app.watch(Ask()), list[Command]()
+        assert (await anext(changes)).answer == []
+        for command in moves(1, 13):
+            done.append(command)
+            await app.send(command)
+            await until(changes, expected(done))
+
+
+async def test_a_watch_outlives_the_read_store(sqlite: str, own_redis: Redis) -> None:
+    async with bank(sqlite, f"{own_redis.url}?reconnect_within=0.2") as app:
+        changes = app.watch(Ask())
+        await sent(app, moves(1, 10))
+        await until(changes, expected(moves(1, 10)))
+        waiting = asyncio.create_task(until(changes, expected(moves(1, 20))))
+        own_redis.kill()
+        await sent(app, moves(10, 20))
+        own_redis.start()
+        await waiting
+
+
+async def until(changes: AsyncIterator[Change[list[Balance]]], right: dict[str, tuple[int, int]]) -> None:
+    async with asyncio.timeout(20):
+        async for change in changes:
+            if {row.account: (row.amount, row.moves) for row in change.answer} == right:
+                return
+    raise AssertionError("the watch has ended")
 
 
 @projection("at_once", key=lambda e: e.account, inline=True)

@@ -6,6 +6,7 @@ from typing import Any, assert_type
 from daicho import (
     Aggregate,
     App,
+    Change,
     Command,
     CommandOutcome,
     Crud,
@@ -152,6 +153,9 @@ async def use() -> None:
         assert_type(await app.status("id"), CommandOutcome | None)
         assert_type(await app.ask(FindCarts(sku="s")), list[CartRow])
         assert_type(await app.ask(FindCart(cart="c"), after=receipt, within=1.0), CartRow | None)
+        assert_type(app.watch(FindCarts(sku="s")), AsyncIterator[Change[list[CartRow]]])
+        async for change in app.watch(FindCart(cart="c"), after=receipt):
+            assert_type(change.answer, CartRow | None)
         assert_type(await app.load(Cart, "c"), Cart)
         assert_type(await app.load(total, "c", at=3), Total)
         assert_type(app.views[carts], View[CartRow])
@@ -167,6 +171,7 @@ def use_synchronously() -> None:
         assert_type(shop.send(Add(cart="c", sku="s")), Receipt)
         assert_type(shop.ask(FindCarts(sku="s")), list[CartRow])
         assert_type(shop.ask(FindCart(cart="c")), CartRow | None)
+        assert_type(shop.watch(FindCarts(sku="s")), Iterator[Change[list[CartRow]]])
         assert_type(shop.load(Cart, "c"), Cart)
         assert_type(shop.load(total, "c"), Total)
         assert_type(shop.views[carts].get("c"), CartRow | None)

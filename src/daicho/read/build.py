@@ -8,6 +8,7 @@ from daicho.core.segments import WHOLE, Segment
 from daicho.core.sql_projection import SqlFold
 from daicho.ports.checkpoint_store import Advance
 from daicho.ports.view_store import TableSpec, ViewChange, ViewStore
+from daicho.read.changes import Changes
 
 __all__ = ["Build", "processor_name"]
 
@@ -31,6 +32,8 @@ class Build(Generic[F]):
         self.complete_at = 0
         self.types = frozenset(registry.names_of(fold.events))
         self.views = views
+        self.changes = Changes()
+        """Told of every row that was written."""
 
     async def locate(self) -> str:
         """Moves to the build that readers see, which another process may have switched."""

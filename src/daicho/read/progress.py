@@ -1,7 +1,7 @@
 """How far every processor has come, and waiting for it."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -58,6 +58,10 @@ class Progress:
             return None
         return min(own.values())
 
+    def own(self, processor: str) -> Mapping[Segment, int]:
+        """Those of its segments that are run here, and where they are."""
+        return self._own.get(processor, {})
+
     async def reach(
         self,
         processors: Callable[[], Iterable[str]],
@@ -96,14 +100,15 @@ class Progress:
             elif (at := _least(own, keys)) < position:
                 found[name] = at
         if elsewhere:
-            stored = await self._stored(elsewhere)
+            stored = await self.stored(elsewhere)
             for name in elsewhere:
                 at = _least({**stored.get(name, {}), **self._own.get(name, {})}, keys)
                 if at < position:
                     found[name] = at
         return found, bool(elsewhere)
 
-    async def _stored(self, processors: Sequence[str]) -> dict[str, dict[Segment, int]]:
+    async def stored(self, processors: Sequence[str]) -> dict[str, dict[Segment, int]]:
+        """Where the segments of these are, as far as everybody knows."""
         found: dict[str, dict[Segment, int]] = {}
         for each in await self._checkpoints.checkpoints():
             if each.owner != CUT and (root := root_of(each.processor)) in processors:

@@ -57,6 +57,7 @@ class Projector(Build[Fold[Any]]):
     async def begin(self, checkpoint: Checkpoint) -> int:
         self._forget_rows()
         self._parked = await self._letters.parked_keys(self.name)
+        self.changes.tell(self.table.name)  # whatever others did to it meanwhile
         if self._elsewhere is None:
             return checkpoint.position
         return await self._elsewhere.resume(checkpoint, self.table)
@@ -96,8 +97,10 @@ class Projector(Build[Fold[Any]]):
             return position  # of no concern here: that we have come this far can be noted later
         if fold.part.inline:
             self._forget_rows()  # appends of this and other processes change rows beside us
-        await self._fetch({key for _, _, keys in work for key in keys})
+        needed = {key for _, _, keys in work for key in keys}
+        await self._fetch(needed)
         rows, changed = self._rows, dict[str, Row | None]()
+        before = {key: rows[key] for key in needed} if self.changes.is_heard else {}
         for stored, record, keys in work:
             for key in keys:
                 if key in self._parked:
@@ -115,6 +118,7 @@ class Projector(Build[Fold[Any]]):
         self._probe("projection.before")
         try:
             await self._write(changed, Advance(processor=self.name, token=token, old=position, new=page.last), trouble)
+            self.changes.tell(self.table.name, changed, before)
         except BaseException:
             self._forget_rows()
             raise
@@ -253,6 +257,7 @@ class Projector(Build[Fold[Any]]):
             done.append(letter.number)
         if done:
             await self._write(changed, fence, (), done)
+            self.changes.tell(self.table.name, changed)
         self._forget_rows()
         if failure is not None:
             await self._letters.retried(self.name, [x.number for x in letters if x.number not in done], error=failure)

@@ -1,7 +1,7 @@
 """The query gateway: typed questions, answered from views, fresh as asked for."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 import msgspec
@@ -48,6 +48,12 @@ class Reading:
         self.behind: dict[str, int] = {}
         """Views that were read before they were fresh enough, and how many positions they lacked."""
 
+    is_live = False
+    """Whether everything that has been committed must be found, although it is not known up to which position."""
+
+    def uses(self, state: ViewState, keys: Iterable[str] | None, equals: Mapping[str, object] | None) -> None:
+        """Told before each read: of the rows of these keys, of those that equal; with neither, of any row."""
+
 
 class PageOf(msgspec.Struct, Generic[RowT], frozen=True):
     """Some rows, and the way on."""
@@ -65,12 +71,12 @@ class View(Generic[RowT]):
 
     async def get(self, key: str) -> RowT | None:
         """The row, or None."""
-        await self._fresh([key])
+        await self._fresh(keys=(key,))
         return cast("RowT | None", await self._store.get(self._state.table, key))
 
     async def get_many(self, keys: Sequence[str]) -> dict[str, RowT]:
         """Those of the rows that exist, by key."""
-        await self._fresh(keys)
+        await self._fresh(keys=keys)
         return await self._store.get_many(self._state.table, keys)
 
     async def find(
@@ -83,7 +89,7 @@ class View(Generic[RowT]):
         **equals: object,
     ) -> list[RowT]:
         """Rows whose fields equal the given values, by key unless ordered otherwise. Raises NoSuchField."""
-        await self._fresh()
+        await self._fresh(equals=equals)
         return await self._store.find(
             self._state.table, equals, order_by=order_by, descending=descending, limit=limit, offset=offset
         )
@@ -107,7 +113,7 @@ class View(Generic[RowT]):
             raise InvalidMessage(f"limit={limit} leaves no room for a row", do="ask for 1 or more", path="limit")
         question = Question(self._state.table, order_by, descending, equals)
         after = None if cursor is None else question.mark(cursor)
-        await self._fresh()
+        await self._fresh(equals=equals)
         found = await self._store.page(
             self._state.table, equals, limit=limit + 1, order_by=order_by, descending=descending, after=after
         )
@@ -122,22 +128,25 @@ class View(Generic[RowT]):
         """
         if limit < 0 or offset < 0:
             raise InvalidMessage(f"limit={limit}, offset={offset} cut out nothing", do="give 0 or more")
-        await self._fresh()
+        await self._fresh(equals=equals)
         return await self._store.search(self._state.table, text, equals, limit=limit, offset=offset)
 
     async def count(self, **equals: object) -> int:
-        await self._fresh()
+        await self._fresh(equals=equals)
         return await self._store.count(self._state.table, equals)
 
     async def settled(self) -> None:
         """Waits until it is as fresh as the question wants it."""
         await self._fresh()
 
-    async def _fresh(self, keys: Sequence[str] | None = None) -> None:
-        state = self._state
+    async def _fresh(self, *, keys: Sequence[str] | None = None, equals: Mapping[str, object] | None = None) -> None:
+        """Before a read of these rows; with neither, of any."""
+        state, reading = self._state, self._reading
+        if reading is not None:
+            reading.uses(state, keys, equals)
         if not state.name:
             return
-        reading, loop = self._reading, asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
         if state.complete_at:
             left = reading.deadline - loop.time() if reading and reading.deadline else 5.0
             if behind := await self._progress.reach(lambda: [state.name], state.complete_at, max(0.0, left)):
@@ -148,14 +157,15 @@ class View(Generic[RowT]):
                     view=state.table.name,
                 )
             state.complete_at = 0
-        if reading is None or not reading.after:
+        if reading is None or not (reading.after or reading.is_live):
             return
-        left = (reading.deadline or loop.time()) - loop.time()
-        behind = await self._progress.reach(lambda: [state.name], reading.after, max(0.0, left), keys)
-        if behind:
-            reading.behind[state.table.name] = reading.after - min(behind.values())
-        else:
-            await self._store.settle(state.table)
+        if reading.after:
+            left = (reading.deadline or loop.time()) - loop.time()
+            behind = await self._progress.reach(lambda: [state.name], reading.after, max(0.0, left), keys)
+            if behind:
+                reading.behind[state.table.name] = reading.after - min(behind.values())
+                return
+        await self._store.settle(state.table)
 
 
 class Views:
@@ -197,6 +207,10 @@ class Queries:
         self._handlers, self._views = handlers, views
 
     async def ask(self, query: Query[R], *, after: int = 0, within: float = 5.0) -> R:
+        return await self.answer(query, Reading(after, asyncio.get_running_loop().time() + within), within)
+
+    async def answer(self, query: Query[R], reading: Reading, within: float) -> R:
+        """`within`: the seconds that the reading has left."""
         handler = self._handlers.get(type(query))
         if handler is None:
             name = type(query).__name__
@@ -205,7 +219,6 @@ class Queries:
             )
         if within < 0:
             raise InvalidMessage(f"within={within} is negative", do="give seconds, 0 or more")
-        reading = Reading(after, asyncio.get_running_loop().time() + within)
         answer = await handler(query, self._views.reading(reading))
         self._check(reading, within, answer)
         return cast("R", answer)

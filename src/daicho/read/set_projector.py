@@ -69,6 +69,7 @@ class SetProjector(Build[SqlFold[Any]]):
 
     async def begin(self, checkpoint: Checkpoint) -> int:
         self._parked = await self._storage.parked_keys(self.name)
+        self.changes.tell(self.table.name)  # whatever others did to it meanwhile
         return checkpoint.position
 
     async def step(self, token: int, at: Place, head: int) -> Place:
@@ -100,6 +101,8 @@ class SetProjector(Build[SqlFold[Any]]):
             await self._sets.apply_set(step)
         except StepRefused as error:
             return error
+        if step.statements:
+            self.changes.tell(self.table.name)
         return None
 
     async def _piecewise(self, token: int, at: Place, last: int) -> None:
