@@ -8,6 +8,7 @@ from daicho.core.decider import Decider
 from daicho.core.errors import (
     BadUrl,
     CannotApply,
+    CannotTry,
     ConcurrencyError,
     ConfigurationError,
     CyclicWiring,
@@ -80,10 +81,12 @@ from daicho.core.streams import Position
 from daicho.core.upcasting import Upcaster, upcast
 from daicho.ports.command_sender import Envelope
 from daicho.ports.event_store import CommandOutcome
+from daicho.read.health import Health, Problem
 from daicho.read.history import Trace, TraceNode
 from daicho.read.live import Change
 from daicho.read.progress import Lag
 from daicho.read.queries import PageOf, View, Views
+from daicho.read.trial import CommandTrial, RowChange, Trial, TrialStep
 from daicho.sync import SyncApp
 from daicho.write.pipeline import Handler, Middleware
 
@@ -97,9 +100,11 @@ __all__ = [
     "AppendCondition",
     "BadUrl",
     "CannotApply",
+    "CannotTry",
     "Change",
     "Command",
     "CommandOutcome",
+    "CommandTrial",
     "ConcurrencyError",
     "ConfigurationError",
     "Context",
@@ -120,6 +125,7 @@ __all__ = [
     "Full",
     "Handler",
     "Handles",
+    "Health",
     "HistoryError",
     "InvalidMessage",
     "KeyReused",
@@ -142,6 +148,7 @@ __all__ = [
     "OutcomeUnknown",
     "PageOf",
     "Position",
+    "Problem",
     "Projection",
     "ProjectionFailed",
     "Query",
@@ -154,6 +161,7 @@ __all__ = [
     "Rejected",
     "Route",
     "Row",
+    "RowChange",
     "Rule",
     "SqlProjection",
     "StaleAnswer",
@@ -172,6 +180,8 @@ __all__ = [
     "TooManyHops",
     "Trace",
     "TraceNode",
+    "Trial",
+    "TrialStep",
     "TwoHandlers",
     "UnknownEventType",
     "UnknownMessage",

@@ -40,6 +40,7 @@ from daicho.ports.read_store import ReadStore
 from daicho.ports.storage import Storage
 from daicho.read.crud import CrudTable
 from daicho.read.dead_letters import DeadLetters
+from daicho.read.health import LATE, Health
 from daicho.read.history import History, Trace
 from daicho.read.live import Change
 from daicho.read.processors import Processors
@@ -423,9 +424,14 @@ class App:
         """How every processor stands."""
         return await self._now.lag()
 
+    async def health(self, *, late: float = LATE, within: float = 5.0) -> Health:
+        """Whether all is well, and what to do if not; never `ok` while anything is parked. `late`: seconds that a
+        reader may be behind. Without an answer from the store within `within` seconds it is `down`."""
+        return await self._now.health(late, within)
+
     @property
     def dead_letters(self) -> DeadLetters:
-        """Parked events: list, show, retry, skip."""
+        """Parked events: list, show, try, retry, skip, purge."""
         return self._now.dead_letters
 
     @property

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from daicho.adapters.owner import owner_name
@@ -20,6 +21,7 @@ from daicho.core.streams import Position
 from daicho.flow.posted import Postman
 from daicho.flow.reactions import Reaction
 from daicho.flow.settling import Settling
+from daicho.flow.trials import Trials
 from daicho.ports.checkpoint_store import CUT, Checkpoint
 from daicho.ports.clock import Clock
 from daicho.ports.command_sender import Envelope
@@ -28,6 +30,7 @@ from daicho.ports.probe import Probe
 from daicho.ports.read_store import ReadStore
 from daicho.ports.storage import Joinable, Storage
 from daicho.ports.view_store import TableSpec
+from daicho.read import health
 from daicho.read.build import Build, processor_name
 from daicho.read.changes import Changes
 from daicho.read.crew import Crew, Job
@@ -47,6 +50,7 @@ from daicho.read.set_projector import SetProcessor, SetProjector
 from daicho.write.appending import Appender
 from daicho.write.execution import Execution
 from daicho.write.gateway import Gateway
+from daicho.write.imagined import Imagined
 from daicho.write.middleware.audit import Audit
 from daicho.write.middleware.authorisation import Authorisation, Permit
 from daicho.write.middleware.idempotency import Idempotency
@@ -157,7 +161,10 @@ class Running:
         self.queries = Queries(setup.answers, self.views)
         self.live = Live(self.queries, self.changes, states, self.progress, None if with_processors else self.relocate)
         self.settling = Settling(storage, storage, self.progress, self.postman, self._processor_names)
-        self.dead_letters = DeadLetters(storage, lambda: self.processors)
+        bare = compose([validation, Retry(clock), idempotency], execution)
+        imagine = partial(Imagined, storage, clock)
+        trials = Trials(storage, registry, self.projectors, self.reactions, bare, imagine)
+        self.dead_letters = DeadLetters(storage, lambda: self.processors, trials, clock)
         self.steering = Processors(storage, self.crew.look)
         self._opened = False
         self._heart: asyncio.Task[None] | None = None
@@ -178,7 +185,9 @@ class Running:
         setup, storage = self._setup, self.storage
         supply = setup.reaction_supplies[part.name]
         handler, registry = self._handler, setup.registry
-        return Reaction(part, supply, handler, storage, storage, storage, registry, setup.clock, setup.probe, segment)
+        codes = {command: setup.model.behaviours[command].codes[command] for command in part.commands}
+        clock, probe = setup.clock, setup.probe
+        return Reaction(part, supply, handler, storage, storage, storage, registry, clock, probe, codes, segment)
 
     def _view_job(self, whole: Projector | SetProjector) -> Job:
         def processor(segment: Segment) -> Processor[Any]:
@@ -323,6 +332,16 @@ class Running:
     async def lag(self) -> list[Lag]:
         now = self._setup.clock.now
         return await lag_of(self._processor_names(), self.storage, self.progress, self.processors, now)
+
+    async def health(self, late: float, within: float) -> health.Health:
+        return await health.examine(
+            self.storage,
+            self._setup.clock.now(),
+            late=late,
+            within=within,
+            readers=self._setup.model.readers,
+            own={p.name: health.Own(self.progress.position(p.name), p.state, p.error) for p in self.processors},
+        )
 
 
 def joinable(storage: Storage) -> Joinable:

@@ -7,7 +7,7 @@ import inspect
 import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
@@ -21,11 +21,13 @@ from daicho.core.streams import Position
 from daicho.ports.dead_letter_store import DeadLetter
 from daicho.ports.event_store import CommandOutcome
 from daicho.read.crud import CrudTable
+from daicho.read.health import LATE, Health
 from daicho.read.history import Trace
 from daicho.read.live import Change
 from daicho.read.progress import Lag
 from daicho.read.queries import PageOf, View
 from daicho.read.rebuild import RebuildStep
+from daicho.read.trial import Trial
 from daicho.running import joinable
 
 if TYPE_CHECKING:
@@ -249,6 +251,9 @@ class SyncApp:
     def lag(self) -> list[Lag]:
         return self._run(self._app.lag())
 
+    def health(self, *, late: float = LATE, within: float = 5.0) -> Health:
+        return self._run(self._app.health(late=late, within=within))
+
     def barrier(self, *tables: Table[Any], after: Receipt | int | None = None, within: float = 5.0) -> Position:
         return self._run(self._app.barrier(*tables, after=after, within=within))
 
@@ -282,6 +287,14 @@ class SyncApp:
         asked = self._run(letters.retry(number, processor=processor))
         self._run(letters.retried())
         return asked
+
+    def try_(self, number: int, *, whole_key: bool = True) -> Trial:
+        """What a retry of the parked event's key would do. See App.dead_letters."""
+        return self._run(self._app.dead_letters.try_(number, whole_key=whole_key))
+
+    def purge(self, older_than: timedelta, states: Sequence[str] = ("retried", "skipped")) -> int:
+        """Removes old letters that were dealt with. Returns how many."""
+        return self._run(self._app.dead_letters.purge(older_than, states))
 
     def skip(self, number: int, reason: str) -> None:
         """Gives a parked event up. The reason stays on record."""

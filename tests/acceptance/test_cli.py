@@ -498,6 +498,58 @@ def test_skipping_asks_and_keeps_the_reason(run: Run) -> None:
     run("dlq", "retry", "1", "--all", exit_code=2)
 
 
+def test_a_parked_event_can_be_tried_without_any_effect(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    number = str(bomb(run))
+    run("send", "CancelOrder", "--set", "order_id=b1", "--wait", exit_code=1)
+    text = run("dlq", "try", number, exit_code=1).stdout
+    assert "it raises RuntimeError: bombs cannot be shown" in text
+    assert "it would stay parked" in text
+    monkeypatch.setenv("CLI_APP_MENDED", "1")
+    text = run("dlq", "try", number).stdout
+    assert "row b1: new" in text
+    assert "status: placed -> cancelled" in text
+    assert "all of it would go through; nothing was changed" in text
+    told = data_of(run("dlq", "try", number, "--only", "-o", "json"))
+    assert [step["rows"][0]["before"] for step in told["steps"]] == [None]
+    assert len(data_of(run("dlq", "list", "-o", "json"))) == 2
+    assert data_of(run("query", "FindOrders", "-o", "json")) == []
+    assert "D405" in run("dlq", "try", "77", exit_code=1).stderr
+
+
+def test_letters_that_were_dealt_with_are_purged_and_others_never(run: Run) -> None:
+    number = str(bomb(run))
+    assert run("dlq", "purge", "--older-than", "0s", "--yes").stdout == "purged 0\n"
+    run("dlq", "skip", number, "--reason", "a test", "--yes")
+    assert run("dlq", "purge", "--older-than", "30d", "--yes").stdout == "purged 0\n"
+    assert "Aborted" in run("dlq", "purge", "--older-than", "0s", stdin="n\n", exit_code=1).stderr
+    assert run("dlq", "purge", "--older-than", "0s", "--yes").stdout == "purged 1\n"
+    run("dlq", "purge", exit_code=2)
+    run("dlq", "purge", "--older-than", "0s", "--state", "parked", exit_code=2)
+
+
+def test_health_is_one_word_and_its_exit_code(shop: Run, store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert shop("health").stdout == "ok\n"
+    assert data_of(shop("health", "-o", "json")) == {"status": "ok", "problems": []}
+    bomb(shop)
+    for app in (APP, ""):
+        told = data_of(shop("health", "-o", "json", app=app, exit_code=1))
+        assert (told["status"], [problem["what"] for problem in told["problems"]]) == ("degraded", ["parked events"])
+    text = shop("health", exit_code=1).stdout
+    assert text.startswith("degraded\nparked events: 1 of projection:orders@1; the first: order.placed")
+    Path(store.removeprefix("sqlite:///")).write_bytes(b"no database" * 1000)
+    assert data_of(shop("health", "-o", "json", exit_code=2))["status"] == "down"
+    Path(store.removeprefix("sqlite:///")).unlink()
+    assert shop("health", exit_code=2).stdout.startswith("down\nstore: there is no store")
+
+
+def test_health_and_doctor_agree_about_readers_that_are_late(shop: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop("send", "CancelOrder", "--set", "order_id=o2")
+    assert shop("health").stdout == "ok\n"
+    text = shop("health", "--late", "0", exit_code=1).stdout
+    assert "projection:orders@1: stopped at position 5, 1 events" in text
+    assert "do: start the app" in text
+
+
 def test_the_doctor_is_content(shop: Run) -> None:
     assert data_of(shop("doctor", "-o", "json"))["problems"] == 0
     assert "all 3 in the store can be read by the app" in shop("doctor").stdout

@@ -152,8 +152,34 @@ def test_an_empty_file_becomes_a_store(tmp_path: Path) -> None:
     asyncio.run(open_and_close(path))
     connection = sqlite3.connect(path)
     assert connection.execute("pragma application_id").fetchone() == (APPLICATION_ID,)
-    assert connection.execute("pragma user_version").fetchone() == (1,)
+    assert connection.execute("pragma user_version").fetchone() == (2,)
     assert connection.execute("pragma journal_mode").fetchone() == ("wal",)
+    connection.close()
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_a_file_of_version_1_is_brought_up_with_what_is_in_it(tmp_path: Path, options: str) -> None:
+    path = tmp_path / "app.db"
+    asyncio.run(open_and_close(path, options))
+    changed(
+        path,
+        "alter table daicho_dead_letters drop column code",
+        "insert into daicho_dead_letters (processor, key, position, event_id, type, stream, correlation_id, attempts,"
+        " parked_at, state) values ('projection:orders', 'a', 1, 'e', 'seen', 's-a', 'c', 1, '2026', 'parked')",
+        "pragma user_version = 1",
+    )
+
+    async def letters() -> list[tuple[str, str | None]]:
+        async with opened(path, options) as store:
+            return [(letter.key, letter.code) for letter in await store.letters()]
+
+    async def two_at_once() -> None:
+        assert await asyncio.gather(letters(), letters()) == [[("a", None)]] * 2
+
+    asyncio.run(two_at_once() if "apsw" in options else letters())
+    assert asyncio.run(letters()) == [("a", None)]
+    connection = sqlite3.connect(path)
+    assert connection.execute("pragma user_version").fetchone() == (2,)
     connection.close()
 
 

@@ -19,6 +19,7 @@ main = Root(
             "show": ("daicho.cli.show:show", "The state of an aggregate, now or then, or the difference."),
             "trace": ("daicho.cli.trace:trace", "Everything that one command led to, as a tree with times."),
             "tail": ("daicho.cli.tail:tail", "The last events, and with -f each new one as it is recorded."),
+            "health": ("daicho.cli.health:health", "Whether all is well: one answer, and its exit code, for probes."),
             "doctor": ("daicho.cli.doctor:doctor", "Examine the store and how its readers stand."),
         },
         "Work with the app": {
@@ -26,7 +27,7 @@ main = Root(
             "query": ("daicho.cli.query:query", "Ask a query of the app and print the answer."),
             "projection": ("daicho.cli.projection:projection", "See how projections stand; build them again."),
             "processor": ("daicho.cli.processor:processor", "Readers of the log: see, pause, resume, rewind."),
-            "dlq": ("daicho.cli.dlq:dlq", "Parked events: look, retry, skip with a reason."),
+            "dlq": ("daicho.cli.dlq:dlq", "Parked events: look, try, retry, skip with a reason."),
         },
         "Keep and move": {
             "migrate": ("daicho.cli.migrate:migrate", "Make or update the tables of a PostgreSQL store."),

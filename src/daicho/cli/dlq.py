@@ -10,19 +10,25 @@ from daicho.cli.events import event_row
 from daicho.cli.get import deadletters
 from daicho.cli.group import Family
 from daicho.cli.letters import LETTER_COLUMNS, letter_numbered, letter_row, letters_of
+from daicho.cli.moments import moment
 from daicho.cli.opening import Look, looking, running
 from daicho.cli.output import Rows, output_option, plain, print_record
 from daicho.cli.settings import Settings
+from daicho.cli.trial import trial_lines
 from daicho.core.errors import InvalidMessage
+from daicho.core.times import to_text
 from daicho.ports.dead_letter_store import DeadLetter
 from daicho.ports.event_store import Selection
+from daicho.read.trial import Trial
 
 __all__ = ["dlq"]
+
+_CLOSED = ("retried", "skipped")
 
 
 @click.group(cls=Family)
 def dlq() -> None:
-    """Parked events: look, retry, skip with a reason."""
+    """Parked events: look, try, retry, skip with a reason, purge."""
 
 
 dlq.add_command(deadletters, "list")
@@ -89,8 +95,9 @@ def retry(
                 }
                 print_record(output, record)
             return True
+        async with looking(settings) as look:  # before it runs: mended code retries by itself
+            wanted = await _wanted(look, number, processor)
         async with running(settings, processors=True) as app:
-            wanted = await _wanted(Look(app.storage, app), number, processor)
             for letter in _heads(wanted):
                 await app.dead_letters.retry(letter.number)
             try:
@@ -120,6 +127,49 @@ async def _wanted(look: Look, number: int | None, processor: str | None) -> Sequ
 def _heads(letters: Sequence[DeadLetter]) -> list[DeadLetter]:
     """The first letter of each key: asking for one asks for its whole key."""
     return list({(x.processor, x.key): x for x in reversed(letters)}.values())[::-1]
+
+
+@dlq.command("try")
+@click.argument("number", type=int)
+@click.option("--only", is_flag=True, help="This letter alone, without those of its key before and behind it.")
+@output_option
+@click.pass_context
+def try_letter(context: click.Context, number: int, only: bool, output: str) -> None:
+    """Shows what a retry of NUMBER (and of the events of the same key) would do, and does none of it.
+
+    Of a projection: its rows before and after. Of an event handler: the commands that it would send, and what their
+    aggregates would decide. Of a projection in SQL: whether the database takes it. Exit code 1 if it would stay parked.
+    """
+
+    async def run() -> Trial:
+        async with running(context.obj) as app:
+            return await app.dead_letters.try_(number, whole_key=not only)
+
+    trial = asyncio.run(run())
+    if output == "table":
+        click.echo("\n".join(trial_lines(trial)))
+    else:
+        print_record(output, plain(trial))
+    if trial.error is not None:
+        context.exit(1)
+
+
+@dlq.command()
+@click.option("--older-than", metavar="AGE", required=True, help="Parked longer ago: 12h, 30d, 8w, or before a date.")
+@click.option("--state", "states", multiple=True, type=click.Choice(_CLOSED), default=_CLOSED, show_default=True)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_obj
+def purge(settings: Settings, older_than: str, states: tuple[str, ...], yes: bool) -> None:
+    """Removes old letters that were retried or skipped. What is still parked is never touched."""
+    before = to_text(moment(older_than))
+
+    async def run() -> int:
+        async with looking(settings) as look:
+            if not yes:
+                click.confirm(f"Remove letters that are {' or '.join(states)} and older than {older_than}?", abort=True)
+            return await look.storage.purge(before, states)
+
+    click.echo(f"purged {asyncio.run(run())}")
 
 
 @dlq.command()

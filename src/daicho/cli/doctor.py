@@ -3,23 +3,23 @@
 import asyncio
 import platform
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
 import click
 
 from daicho.cli.group import Verb
-from daicho.cli.letters import letters_of
+from daicho.cli.health import health_of
 from daicho.cli.opening import Look, looking
 from daicho.cli.output import Rows, envelope, output_option, paint, plain
 from daicho.cli.settings import Settings
 from daicho.cli.standing import Standing, standings
 from daicho.ports.storage import Finding
+from daicho.read.health import LATE
 
 __all__ = ["doctor"]
 
-_LATE = 60.0
-"""Seconds that a reader may be behind before it is a problem."""
+_LATE = LATE
+_FINE = (("parked events", "none"), ("posted commands", "none that waits for long"))
 _LIBRARIES = ("daicho", "msgspec", "apsw", "click", "rich")
 
 
@@ -35,9 +35,13 @@ def doctor(context: click.Context, output: str) -> None:
         async with looking(settings) as look:
             found = await look.storage.examine()
             stands = await standings(look)
+            health = await health_of(look, _LATE)
+            wrong = {problem.what for problem in health.problems}
             return [
                 *found,
-                *[_reader(s) for s in stands if s.live is not False],
+                *[_reader(s) for s in stands if s.live is not False and s.processor not in wrong],
+                *[Finding(what=p.what, ok=False, detail=p.detail, do=p.do) for p in health.problems],
+                *[Finding(what=what, ok=True, detail=detail) for what, detail in _FINE if what not in wrong],
                 *_code(stands),
                 *[f async for f in _look_at(look)],
                 *_libraries(),
@@ -63,15 +67,13 @@ def doctor(context: click.Context, output: str) -> None:
 
 
 def _reader(standing: Standing) -> Finding:
-    late = standing.events_behind > 0 and standing.seconds_behind > _LATE
     behind = "nothing behind"
     if standing.events_behind:
         behind = f"{standing.events_behind} events, {standing.seconds_behind:.0f} s behind"
     return Finding(
         what=standing.processor,
-        ok=not late,
+        ok=True,
         detail=f"{standing.state} at position {standing.position}, {behind}",
-        do="start the app: no process runs it" if standing.state == "stopped" else "look at its log; give it time",
     )
 
 
@@ -87,24 +89,6 @@ def _code(stands: list[Standing]) -> Iterator[Finding]:
 
 
 async def _look_at(look: Look) -> AsyncIterator[Finding]:
-    letters = await letters_of(look.storage)
-    yield Finding(
-        what="parked events",
-        ok=not letters,
-        detail=f"{len(letters)}; the first: {letters[0].type} in {letters[0].processor}: {letters[0].error}"
-        if letters
-        else "none",
-        do="`daicho dlq list`, mend the handler, `daicho dlq retry --all`",
-    )
-    pending = await look.storage.pending(limit=1000)
-    oldest = min((outcome.received_at for outcome in pending), default=None)
-    age = (datetime.now(UTC) - datetime.fromisoformat(oldest)).total_seconds() if oldest else 0.0
-    yield Finding(
-        what="posted commands",
-        ok=age < _LATE,
-        detail=f"{len(pending)} pending, the oldest for {age:.0f} s" if pending else "none pending",
-        do="start the app: no process carries them out",
-    )
     registry = look.registry
     if registry is None:
         yield Finding(what="event types", ok=True, detail="not compared with an app; name one with --app")

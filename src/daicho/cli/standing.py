@@ -46,9 +46,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 async def standings(look: Look) -> list[Standing]:
     storage = look.storage
     head = await storage.head()
-    parked: dict[str, int] = {}
-    for letter in await storage.letters(limit=1_000_000):
-        parked[letter.processor] = parked.get(letter.processor, 0) + 1
+    parked = await storage.parked_counts()
     found: list[Standing] = []
     for checkpoint in await storage.checkpoints():
         kind, _, rest = root_of(checkpoint.processor).partition(":")

@@ -41,6 +41,8 @@ class Behaviour:
         self.part, self.name, self.category = part, name, category
         self.effects, self.events, self.fold_code = effects, events, fold_code
         self.asks = {command: further_parameters(f, 2) for command, f in deciding.items()}
+        self.codes = {command: fingerprint(f, fold_code) for command, f in deciding.items()}
+        """For each command, a fingerprint of the code that decides it and of the code that makes the state."""
         self.boundary: Callable[[Any], Criteria] | None = None
         self.state_hint = state_hint
         self.rules: Rules | None = None

@@ -41,7 +41,8 @@
         ├── TooManyHops             a command-event-command chain is longer than the limit
         ├── LostLease               another process took over this processor
         ├── NotParked               there is no such dead letter
-        └── NotRunning              the App has not been entered, or was left
+        ├── NotRunning              the App has not been entered, or was left
+        └── CannotTry               a dead letter cannot be tried without doing it
 
 Each carries `what` happened, `why`, what to `do`, and its data as `data`. Codes are stable: `daicho explain D120`.
 """
@@ -52,6 +53,7 @@ from typing import Any, ClassVar
 __all__ = [
     "BadUrl",
     "CannotApply",
+    "CannotTry",
     "ConcurrencyError",
     "ConfigurationError",
     "CyclicWiring",
@@ -475,6 +477,12 @@ class NotRunning(FlowError):
     """The App is not running: use it inside `async with app:` or `with app.sync() as app:`."""
 
     code = "D406"
+
+
+class CannotTry(FlowError):
+    """A dead letter cannot be tried without doing it: its handler has side effects, or is no part of this App."""
+
+    code = "D407"
 
 
 class NotFound(DaichoError):

@@ -1,5 +1,6 @@
 """A hash of code: changes when what a function does changes, not when it moves or is reformatted."""
 
+import re
 from hashlib import blake2b
 from types import CodeType
 from typing import Any, cast
@@ -7,6 +8,8 @@ from typing import Any, cast
 import msgspec
 
 __all__ = ["fingerprint"]
+
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
 def fingerprint(*things: Any) -> str:
@@ -30,7 +33,8 @@ def _describe(thing: Any) -> str:
     if isinstance(thing, msgspec.Struct):
         return f"{_describe(type(thing))}{thing!r}"
     named = getattr(cast("object", thing), "__qualname__", None)
-    return repr(cast("object", thing)) if named is None else str(named)
+    # an object that is called: where it lies in memory says nothing about what it does
+    return _ADDRESS.sub("", repr(cast("object", thing))) if named is None else str(named)
 
 
 def _code(code: CodeType) -> str:

@@ -155,6 +155,12 @@ class Model:
                 )
 
     @property
+    def readers(self) -> frozenset[str]:
+        """What reads the log durably, by the name of its checkpoint, without the build of a view."""
+        views = (f"projection:{fold.name}" for fold in self.folds)
+        return frozenset([*views, *(f"reaction:{reaction.name}" for reaction in self.reactions)])
+
+    @property
     def events(self) -> set[type[Event]]:
         """Every event class that any part names."""
         found = {event for behaviour in self.categories.values() for event in behaviour.events}

@@ -12,6 +12,7 @@ from daicho.core.errors import (
     UnreadableEvent,
     WiringError,
 )
+from daicho.core.fingerprint import fingerprint
 from daicho.core.messages import Event
 from daicho.core.upcasting import Upcaster, Upcasters
 
@@ -53,7 +54,9 @@ class Registry:
             self._decoders[name, version], self._targets[name, version] = decoder_for(cls), cls
             self._fast[name, version] = plain_decoder(cls, codec)
         self._check = {cls: self._decoders[name, cls.__schema_version__] for name, cls in self._classes.items()}
-        chain = Upcasters(list(upcasters))
+        steps = list(upcasters)
+        self._steps = [step.function for step in sorted(steps, key=lambda step: (step.type, step.version))]
+        chain = Upcasters(steps)
         for start in chain.starts():
             end = chain.end_of(*start)
             target = self._classes.get(end[0])
@@ -81,6 +84,10 @@ class Registry:
         """Every stored name whose events are read as one of `classes`, renamed ones included."""
         wanted = set(classes)
         return tuple(sorted({name for (name, _), cls in self._targets.items() if cls in wanted}))
+
+    def code_of(self, classes: Iterable[type[Event]]) -> str:
+        """Fingerprint of the way in which stored events are read as `classes`: changes with a class or an upcaster."""
+        return fingerprint(*sorted(classes, key=lambda cls: cls.__message_name__), *self._steps)
 
     def encode(self, event: Event) -> bytes:
         """The bytes to store. Raises InvalidMessage for a value that could not be read back, EventTooLarge."""

@@ -3,11 +3,12 @@
 import asyncio
 import logging
 import random
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from daicho.core.collaborators import Supply
-from daicho.core.errors import HistoryError, MessageError, NotRunning, Rejected, StoreError
+from daicho.core.errors import DaichoError, HistoryError, MessageError, NotRunning, Rejected, StoreError
+from daicho.core.fingerprint import fingerprint
 from daicho.core.handlers import EventHandler
 from daicho.core.ids import derived_id
 from daicho.core.messages import Command, Context, RecordedEvent
@@ -21,6 +22,7 @@ from daicho.ports.dead_letter_store import DeadLetterStore, ParkedEvent
 from daicho.ports.event_store import EventStore, Selection
 from daicho.ports.probe import Probe
 from daicho.read.feed import Page
+from daicho.read.mended import ask_if_mended
 from daicho.read.processor import parked
 
 __all__ = ["Reaction"]
@@ -28,7 +30,13 @@ __all__ = ["Reaction"]
 _log = logging.getLogger("daicho")
 _EFFECTS_AT_ONCE = 16
 _EVENTS_AT_ONCE, _COMMANDS_AT_ONCE = 500, 1000
-_EFFECT_ATTEMPTS = 5
+_ATTEMPTS = 5
+
+
+class _Failed(NamedTuple):
+    error: Exception
+    may_pass: bool
+    """Whether it may go through another time."""
 
 
 class Reaction:
@@ -36,7 +44,7 @@ class Reaction:
 
     Commands carry ids that follow from the event's, so one that was handled before a crash is recognised, not
     handled again. A refusal by the business is an answer and is noted; an error parks the event and its followers of
-    the same stream.
+    the same stream: after a few attempts if it may pass, as that of a side effect or of a command's handler may.
     """
 
     def __init__(
@@ -50,9 +58,13 @@ class Reaction:
         registry: Registry,
         clock: Clock,
         probe: Probe,
+        deciding: Mapping[type[Command], str],
         segment: Segment = WHOLE,
     ) -> None:
-        """`segment`: of the streams, by their names, those that it deals with."""
+        """
+        deciding  by command, a fingerprint of the code that decides it
+        segment   of the streams, by their names, those that it deals with
+        """
         self.part, self.segment, self.name = part, segment, segment.name(f"reaction:{part.name}")
         self.types = frozenset(registry.names_of(part.events))
         self._supply, self._send = supply, sender
@@ -60,6 +72,8 @@ class Reaction:
         self._registry, self._clock, self._probe = registry, clock, probe
         self._effect = part.has_side_effect
         self._commands = part.commands
+        decided = sorted((command.__message_name__, deciding.get(command, "")) for command in part.commands)
+        self._code = fingerprint(part.function, decided, registry.code_of(part.events))
         self._at_once = _EFFECTS_AT_ONCE
         self._parked: set[str] = set()
         self._may_repeat_to = 0
@@ -69,6 +83,7 @@ class Reaction:
         return self.name
 
     async def begin(self, checkpoint: Checkpoint) -> int:
+        await ask_if_mended(self._letters, self.name, self._code)
         self._parked = await self._letters.parked_keys(self.name)
         # whoever ran this before may have sent commands for events that the checkpoint does not cover
         self._may_repeat_to = await self._store.head()
@@ -110,50 +125,70 @@ class Reaction:
             await self._checkpoints.advance(Advance(processor=self.name, token=token, old=position, new=end))
         return end
 
-    async def _handle(self, records: Sequence[RecordedEvent[Any]], trouble: list[ParkedEvent]) -> None:
+    async def _handle(
+        self, records: Sequence[RecordedEvent[Any]], trouble: list[ParkedEvent], most: int = _ATTEMPTS
+    ) -> None:
         """Different streams side by side; each stream in order, and not beyond its first failure."""
         by_stream: dict[str, list[RecordedEvent[Any]]] = {}
         for record in records:
             by_stream.setdefault(record.stream, []).append(record)
         groups = list(by_stream.values())
         if len(groups) == 1:
-            await self._handle_stream(groups[0], trouble)
+            await self._handle_stream(groups[0], trouble, most)
             return
         # all come to an end before an error goes on: nothing may still be at work when the page is tried again
-        answers = await asyncio.gather(*[self._handle_stream(g, trouble) for g in groups], return_exceptions=True)
+        streams = [self._handle_stream(group, trouble, most) for group in groups]
+        answers = await asyncio.gather(*streams, return_exceptions=True)
         if errors := [answer for answer in answers if answer is not None]:
             raise errors[0]
 
-    async def _handle_stream(self, group: Sequence[RecordedEvent[Any]], trouble: list[ParkedEvent]) -> None:
+    async def _handle_stream(self, group: Sequence[RecordedEvent[Any]], trouble: list[ParkedEvent], most: int) -> None:
         for record in group:
             if record.stream in self._parked:
                 trouble.append(parked(record, record.stream, None))
                 continue
-            error = await (self._attempt(record) if self._effect else self._command(record))
+            error, attempts = await self._attempt(record, most)
             if error is not None:
-                self._park(trouble, record, error)
+                self._park(trouble, record, error, attempts)
 
-    def _park(self, trouble: list[ParkedEvent], stored: StoredEvent | RecordedEvent[Any], error: BaseException) -> None:
+    async def _attempt(self, record: RecordedEvent[Any], most: int) -> tuple[Exception | None, int]:
+        """Handles one event, again and with longer and longer pauses while it fails by something that may pass; other
+        streams go on meanwhile. The last error, None if it went through, and how often it was tried."""
+        attempt = 0
+        while True:
+            attempt += 1
+            self._probe("reaction.before")
+            failed = await (self._act(record) if self._effect else self._command(record, again=attempt > 1))
+            if failed is None or not failed.may_pass or attempt >= most:
+                return failed and failed.error, attempt
+            await self._clock.sleep(random.uniform(0.5, 1) * 0.02 * 2**attempt)  # noqa: S311 - jitter
+
+    def _park(
+        self,
+        trouble: list[ParkedEvent],
+        stored: StoredEvent | RecordedEvent[Any],
+        error: BaseException,
+        attempts: int = 1,
+    ) -> None:
         first = stored.stream not in self._parked
         self._parked.add(stored.stream)
-        trouble.append(parked(stored, stored.stream, error if first else None))
+        trouble.append(parked(stored, stored.stream, error if first else None, attempts, self._code))
         if first:
             _log.error("%s parked %s at position %s: %r", self.name, stored.stream, stored.position, error)
 
     # -- commands -------------------------------------------------------------------------------------------------
 
-    async def _command(self, record: RecordedEvent[Any]) -> Exception | None:
+    async def _command(self, record: RecordedEvent[Any], *, again: bool = False) -> _Failed | None:
         """Sends the commands that the event leads to. The first error that is not an answer; None if there is none."""
-        self._probe("reaction.before")
         try:
-            commands = self._decided(record)
+            commands = self.decided(record)
         except Exception as error:  # noqa: BLE001 - the user's code: parked and told
-            return error
+            return _Failed(error, may_pass=False)  # it has nothing but the event: it would raise again
         self._sent += len(commands)
         if len(commands) == 1:
-            answers = [await _caught(self._send(self._envelope(record, commands[0], 0)))]
+            answers = [await _caught(self._send(self.envelope(record, commands[0], 0, again=again)))]
         else:
-            sending = [self._send(self._envelope(record, command, n)) for n, command in enumerate(commands)]
+            sending = [self._send(self.envelope(record, command, n, again=again)) for n, command in enumerate(commands)]
             answers = await asyncio.gather(*sending, return_exceptions=True)
         for command, answer in zip(commands, answers, strict=True):
             if not isinstance(answer, BaseException) or isinstance(answer, Rejected):
@@ -162,10 +197,11 @@ class Reaction:
                 raise answer  # the store is in trouble, not the event: the whole page is tried again
             if not isinstance(answer, MessageError):
                 _log.error("%s: %s failed", self.name, type(command).__message_name__, exc_info=answer)
-            return answer
+            return _Failed(answer, may_pass=not isinstance(answer, DaichoError))
         return None
 
-    def _decided(self, record: RecordedEvent[Any]) -> list[Command]:
+    def decided(self, record: RecordedEvent[Any]) -> list[Command]:
+        """The commands that the event leads to. Raises what the user's code raises."""
         extras = self._supply(self._context(record)) if self._supply else ()
         commands = list(self.part.function(record.event, *extras))
         for command in commands:
@@ -173,7 +209,8 @@ class Reaction:
                 raise TypeError(f"{self.part.name} yielded {command!r}, which its annotation does not name")
         return commands
 
-    def _envelope(self, record: RecordedEvent[Any], command: Command, n: int) -> Envelope:
+    def envelope(self, record: RecordedEvent[Any], command: Command, n: int, *, again: bool = False) -> Envelope:
+        """The n-th command of the event, on its way; `again` if it may have been sent before."""
         metadata = record.metadata
         return Envelope(
             command=command,
@@ -186,7 +223,7 @@ class Reaction:
             cause=record.event_id,
             handler=self.part.name,
             hops=int(metadata.get("hops", "0")) + 1,
-            may_repeat=record.position <= self._may_repeat_to,
+            may_repeat=again or record.position <= self._may_repeat_to,
             trusted=True,
         )
 
@@ -202,26 +239,19 @@ class Reaction:
 
     # -- side effects ---------------------------------------------------------------------------------------------
 
-    async def _attempt(self, record: RecordedEvent[Any]) -> Exception | None:
-        """Runs the side effect, a few times if it raises. None if it went through."""
+    async def _act(self, record: RecordedEvent[Any]) -> _Failed | None:
+        """Runs the side effect. None if it went through."""
         extras = self._supply(self._context(record)) if self._supply else ()
-        attempt = 0
-        while True:
-            self._probe("reaction.before")
-            try:
-                await self.part.function(record.event, *extras)
-            except Exception as error:  # noqa: BLE001 - the user's code: tried again, then parked and told
-                attempt += 1
-                if attempt >= _EFFECT_ATTEMPTS:
-                    return error
-                await self._clock.sleep(random.uniform(0.5, 1) * 0.02 * 2**attempt)  # noqa: S311 - jitter
-            else:
-                return None
+        try:
+            await self.part.function(record.event, *extras)
+        except Exception as error:  # noqa: BLE001 - the user's code: tried again, then parked and told
+            return _Failed(error, may_pass=True)
+        return None
 
     # -- dead letters ---------------------------------------------------------------------------------------------
 
     async def retry(self, token: int, position: int) -> None:
-        """Handles parked events again, stream by stream in order; stops a stream at its first failure."""
+        """Handles parked events again, each once, stream by stream in order; stops a stream at its first failure."""
         letters = await self._letters.letters(self.name, states=("retry",))
         failed: dict[str, str] = {}
         done: list[int] = []
@@ -234,7 +264,7 @@ class Reaction:
                 record = recorded(found[0], self._registry)
                 self._parked.discard(letter.key)
                 self._may_repeat_to = max(self._may_repeat_to, record.position)
-                await self._handle([record], trouble)
+                await self._handle([record], trouble, most=1)
             except HistoryError as error:
                 trouble.append(parked(found[0], letter.key, error))
             finally:
@@ -247,7 +277,7 @@ class Reaction:
             await self._letters.retried(self.name, done)
         for key, reason in failed.items():
             numbers = [letter.number for letter in letters if letter.key == key and letter.number not in done]
-            await self._letters.retried(self.name, numbers, error=reason)
+            await self._letters.retried(self.name, numbers, error=reason, code=self._code)
         self._parked = await self._letters.parked_keys(self.name)
 
 

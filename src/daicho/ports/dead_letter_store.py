@@ -21,6 +21,8 @@ class ParkedEvent(msgspec.Struct, frozen=True, kw_only=True):
     """Type and text of the exception; None for a follower that was parked only because of its key."""
     trace: str | None = None
     attempts: int = 1
+    code: str | None = None
+    """Fingerprint of the code that failed; None for a follower, which no code was tried on."""
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,7 +43,9 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     state: str
     """`parked`, `retry` (asked for), `retried` (went through) or `skipped`."""
     reason: str | None
-    """Why it was skipped, in the words of who skipped it."""
+    """Why it was skipped, in the words of who skipped it; or why it was retried without being asked for."""
+    code: str | None = None
+    """Fingerprint of the code that failed on it last."""
 
 
 class DeadLetterStore(Protocol):
@@ -65,10 +69,26 @@ class DeadLetterStore(Protocol):
         """Marks letters of whole keys for retry by the processor's owner, wherever it runs. Returns how many."""
         ...
 
-    async def retried(self, processor: str, numbers: Sequence[int], *, error: str | None = None) -> None:
-        """Notes that the letters went through, or that they failed again with `error`."""
+    async def ask_retry_by(self, processor: str, code: str, reason: str) -> int:
+        """Marks letters for retry, with a reason, of the keys whose first open letter did not fail by `code`: what the
+        same code failed on is not tried again by itself. Returns how many."""
+        ...
+
+    async def retried(
+        self, processor: str, numbers: Sequence[int], *, error: str | None = None, code: str | None = None
+    ) -> None:
+        """Notes that the letters went through, or that `code` failed on them again with `error`."""
         ...
 
     async def skip(self, number: int, reason: str) -> None:
         """Gives one letter up for good, with a reason that stays on record. Raises NotParked."""
+        ...
+
+    async def parked_counts(self) -> dict[str, int]:
+        """How many letters each processor has parked, those asked to be retried included."""
+        ...
+
+    async def purge(self, before: str, states: Sequence[str]) -> int:
+        """Removes letters parked before then (ISO 8601 UTC text) that are `retried` or `skipped`, if `states` names
+        that; others never, whatever it names. Returns how many."""
         ...

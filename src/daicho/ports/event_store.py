@@ -7,6 +7,7 @@ import msgspec
 
 from daicho.core.conditions import ANY, AppendCondition, Criteria, Expected
 from daicho.core.stored import NewEvent, StoredEvent
+from daicho.core.streams import category_of
 
 __all__ = [
     "Appended",
@@ -126,6 +127,26 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     beyond_head: bool = False
     """Also events that are stored but that the head has not passed yet. Only for decisions, which name what they have
     seen in an AppendCondition; never for a reader that keeps a checkpoint."""
+
+    def matches(self, event: StoredEvent) -> bool:
+        """Whether the event meets all conditions; the head is none of them."""
+        return (
+            event.position > self.after
+            and (self.up_to is None or event.position <= self.up_to)
+            and event.version > self.after_version
+            and (self.up_to_version is None or event.version <= self.up_to_version)
+            and (self.since is None or event.occurred_at >= self.since)
+            and (self.until is None or event.occurred_at <= self.until)
+            and self.stream in (None, event.stream)
+            and self.category in (None, category_of(event.stream))
+            and (self.types is None or event.type in self.types)
+            and self.correlation_id in (None, event.correlation_id)
+            and self.causation_id in (None, event.causation_id)
+            and self.event_id in (None, event.event_id)
+            and self.actor in (None, event.actor)
+            and self.tenant in (None, event.tenant)
+            and (self.criteria is None or self.criteria.matches(event.type, set(event.tags)))
+        )
 
 
 Narrow: TypeAlias = tuple[int, int, str, int, bytes]

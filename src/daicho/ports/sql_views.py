@@ -71,6 +71,11 @@ class SqlViews(Protocol):
         if it refuses one, or if one ends the transaction."""
         ...
 
+    async def try_set(self, steps: Sequence[SetStep]) -> tuple[int, StepRefused | None]:
+        """Runs the statements of the steps one after another, and takes everything back; moves no checkpoint. How many
+        went through, and what refused the next; None if all did."""
+        ...
+
     async def apply_set(self, step: SetStep) -> None:
         """Runs the statements; writes checkpoint, parked and retried letters; all or nothing. Raises StepRefused,
         LostLease (the advance is not the owner's next one), and writes nothing then."""

@@ -31,7 +31,9 @@ async def lag_of(
     for checkpoint in await storage.checkpoints():
         if checkpoint.owner != CUT:
             stored.setdefault(root_of(checkpoint.processor), []).append(checkpoint)
-    parked = Counter(root_of(letter.processor) for letter in await storage.letters())
+    parked: Counter[str] = Counter()
+    for name, count in (await storage.parked_counts()).items():
+        parked[root_of(name)] += count
     found: list[Lag] = []
     for name in names:
         pieces = stored.get(name, [])

@@ -166,6 +166,7 @@ class Processor(ABC, Generic[C]):
                 self._stored, self._token, self._is_lost = position, checkpoint.token, False
                 self._progress.note(self.name, position)
                 self.state, self.error = "catching up", ""
+                self.retry_asked = True  # by whoever ran it before us, or because its code was changed
                 await self._work(position)
                 self._progress.disown(self.name)
                 if not self._may_run:
@@ -250,12 +251,16 @@ class PageProcessor(Processor[Consumer]):
 
 
 def parked(
-    stored: StoredEvent | RecordedEvent[Any], key: str, error: BaseException | None, attempts: int = 1
+    stored: StoredEvent | RecordedEvent[Any],
+    key: str,
+    error: BaseException | None,
+    attempts: int = 1,
+    code: str | None = None,
 ) -> ParkedEvent:
-    """The event as a dead letter: with its error, or as a follower."""
+    """The event as a dead letter: with its error and the code that raised it, or as a follower."""
     return ParkedEvent(
         key=key,
-        position=stored.position,
+        position=int(stored.position),  # not a Position, which no store knows
         event_id=stored.event_id,
         type=stored.type,
         stream=stored.stream,
@@ -263,4 +268,5 @@ def parked(
         error=None if error is None else f"{type(error).__name__}: {error}",
         trace=None if error is None else "".join(traceback.format_exception(error)),
         attempts=attempts,
+        code=None if error is None else code,
     )

@@ -3,10 +3,11 @@
 import logging
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from daicho.core.collecting import uncollected
 from daicho.core.errors import HistoryError, ProjectionFailed, StoreError
+from daicho.core.fingerprint import fingerprint
 from daicho.core.messages import Event, RecordedEvent, Row
 from daicho.core.projection import Fold
 from daicho.core.registry import Registry
@@ -20,12 +21,22 @@ from daicho.ports.view_store import TableSpec, ViewChange, ViewStore
 from daicho.read.build import Build
 from daicho.read.elsewhere import Elsewhere
 from daicho.read.feed import Page
+from daicho.read.mended import ask_if_mended
 from daicho.read.processor import parked
 
-__all__ = ["Inline", "Projector"]
+__all__ = ["Inline", "Projector", "Refolded"]
 
 _log = logging.getLogger("daicho")
 _ROWS_KEPT = 50_000
+
+
+class Refolded(NamedTuple):
+    """A dead letter that went through, and the rows before and after it."""
+
+    letter: DeadLetter
+    record: RecordedEvent[Any]
+    before: dict[str, Row | None]
+    after: dict[str, Row | None]
 
 
 class Projector(Build[Fold[Any]]):
@@ -48,6 +59,7 @@ class Projector(Build[Fold[Any]]):
     ) -> None:
         super().__init__(fold, table, views, registry, segment)
         self._letters, self._store, self._registry, self._probe = letters, store, registry, probe
+        self._code = fingerprint(fold.code, registry.code_of(fold.events))
         self._rows: OrderedDict[str, Row | None] = OrderedDict()
         self._seen: dict[str, int] = {}
         """For rows elsewhere: the position of the last event that each of `_rows` has seen."""
@@ -56,6 +68,7 @@ class Projector(Build[Fold[Any]]):
 
     async def begin(self, checkpoint: Checkpoint) -> int:
         self._forget_rows()
+        await ask_if_mended(self._letters, self.name, self._code)
         self._parked = await self._letters.parked_keys(self.name)
         self.changes.tell(self.table.name)  # whatever others did to it meanwhile
         if self._elsewhere is None:
@@ -181,7 +194,7 @@ class Projector(Build[Fold[Any]]):
     def _park(self, trouble: list[ParkedEvent], stored: StoredEvent, key: str, error: BaseException) -> None:
         first = key not in self._parked
         self._parked.add(key)
-        trouble.append(parked(stored, key, error if first else None))
+        trouble.append(parked(stored, key, error if first else None, code=self._code))
         if first:
             _log.error("%s parked key %r at position %s: %r", self.name, key, stored.position, error)
 
@@ -233,34 +246,40 @@ class Projector(Build[Fold[Any]]):
         self._parked = await self._letters.parked_keys(self.name)
 
     async def _retry_key(self, key: str, letters: list[DeadLetter], fence: Advance) -> None:
+        steps, failure = await self.refold(letters)
+        done = [step.letter.number for step in steps]
+        if done:
+            changed = {each: row for step in steps for each, row in step.after.items()}
+            await self._write(changed, fence, (), done)
+            self.changes.tell(self.table.name, changed)
         self._forget_rows()
-        done: list[int] = []
-        changed: dict[str, Row | None] = {}
-        failure: str | None = None
+        if failure is not None:
+            left = [x.number for x in letters if x.number not in done]
+            error = f"{type(failure).__name__}: {failure}"
+            await self._letters.retried(self.name, left, error=error, code=self._code)
+
+    async def refold(self, letters: Sequence[DeadLetter]) -> tuple[list[Refolded], Exception | None]:
+        """What the letters make of the rows as they are, one on top of the other, up to the first that raises, and
+        what that raised. Writes nothing. Raises StoreError."""
+        self._forget_rows()
+        steps: list[Refolded] = []
         for letter in letters:
             try:
                 record = await self._reread(letter)
                 keys = self._mine(self.fold.keys(record.event, record))
                 keys = [each for each in keys if letter.key in (each, record.stream)]
                 await self._fetch(set(keys))
-                folded = {
-                    each: self.fold.step(self._rows[each], record.event, each, record)
-                    for each in keys
-                    if not self._has_seen(each, record.position)
-                }
+                before = {each: self._rows[each] for each in keys if not self._has_seen(each, record.position)}
+                after = {each: self.fold.step(row, record.event, each, record) for each, row in before.items()}
+            except StoreError:
+                raise
             except Exception as error:  # noqa: BLE001 - the user's code: stays parked and is told
-                failure = f"{type(error).__name__}: {error}"
-                break
-            for each, row in folded.items():
-                self._rows[each] = changed[each] = row
+                return steps, error
+            for each, row in after.items():
+                self._rows[each] = row
                 self._saw(each, record.position)
-            done.append(letter.number)
-        if done:
-            await self._write(changed, fence, (), done)
-            self.changes.tell(self.table.name, changed)
-        self._forget_rows()
-        if failure is not None:
-            await self._letters.retried(self.name, [x.number for x in letters if x.number not in done], error=failure)
+            steps.append(Refolded(letter, record, before, after))
+        return steps, None
 
     async def _reread(self, letter: DeadLetter) -> RecordedEvent[Any]:
         found = await self._store.read(Selection(event_id=letter.event_id), limit=1)

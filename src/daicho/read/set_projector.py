@@ -11,13 +11,14 @@ from daicho.core.registry import Registry
 from daicho.core.sql_projection import SqlFold
 from daicho.core.stored import StoredEvent
 from daicho.ports.checkpoint_store import Advance, Checkpoint
-from daicho.ports.dead_letter_store import ParkedEvent
+from daicho.ports.dead_letter_store import DeadLetter, ParkedEvent
 from daicho.ports.event_store import Selection
 from daicho.ports.probe import Probe
 from daicho.ports.sql_views import SetStep, SqlViews, StepRefused, Stretch
 from daicho.ports.storage import Storage
 from daicho.ports.view_store import TableSpec
 from daicho.read.build import Build
+from daicho.read.mended import ask_if_mended
 from daicho.read.processor import Processor, parked
 
 __all__ = ["Place", "SetProcessor", "SetProjector"]
@@ -68,6 +69,7 @@ class SetProjector(Build[SqlFold[Any]]):
         await self._sets.rehearse(self.table, self._statements)
 
     async def begin(self, checkpoint: Checkpoint) -> int:
+        await ask_if_mended(self._storage, self.name, self.fold.code)
         self._parked = await self._storage.parked_keys(self.name)
         self.changes.tell(self.table.name)  # whatever others did to it meanwhile
         return checkpoint.position
@@ -142,7 +144,7 @@ class SetProjector(Build[SqlFold[Any]]):
         return await self._refusal(step)
 
     async def _park(self, token: int, at: Place, end: int, event: StoredEvent, error: StepRefused) -> None:
-        letters: list[ParkedEvent] = [parked(event, event.stream, error)]
+        letters: list[ParkedEvent] = [parked(event, event.stream, error, code=self.fold.code)]
         await self._sets.apply_set(self._step(token, at, end, statements=(), parked=letters))
         self._parked.add(event.stream)
         _log.error("%s parked %s at position %s: %s", self.name, event.stream, event.position, error)
@@ -155,25 +157,37 @@ class SetProjector(Build[SqlFold[Any]]):
         for letter in letters:
             if letter.key in failed:
                 continue
-            step = SetStep(
-                table=self.table,
-                statements=self._statements if letter.type in self.types else (),
-                types=(letter.type,),
-                after=letter.position - 1,
-                up_to=letter.position,
-                careful=True,
-                advance=Advance(processor=self.name, token=token, old=position, new=position),
-                retried=(letter.number,),
-            )
-            error = await self._refusal(step)
+            fence = Advance(processor=self.name, token=token, old=position, new=position)
+            error = await self._refusal(self._step_for(letter, fence))
             if error is None:
                 done.add(letter.number)
             else:
                 failed[letter.key] = error
         for key, error in failed.items():
             numbers = [letter.number for letter in letters if letter.key == key and letter.number not in done]
-            await self._storage.retried(self.name, numbers, error=f"{type(error).__name__}: {error}")
+            await self._storage.retried(
+                self.name, numbers, error=f"{type(error).__name__}: {error}", code=self.fold.code
+            )
         self._parked = await self._storage.parked_keys(self.name)
+
+    async def rehearse(self, letters: Sequence[DeadLetter]) -> tuple[int, StepRefused | None]:
+        """Runs the statements for the letters, one after another, and takes everything back. How many went through,
+        and why the next did not."""
+        nowhere = Advance(processor=self.name, token=0, old=0, new=0)
+        return await self._sets.try_set([self._step_for(letter, nowhere) for letter in letters])
+
+    def _step_for(self, letter: DeadLetter, fence: Advance) -> SetStep:
+        """One letter by itself."""
+        return SetStep(
+            table=self.table,
+            statements=self._statements if letter.type in self.types else (),
+            types=(letter.type,),
+            after=letter.position - 1,
+            up_to=letter.position,
+            careful=True,
+            advance=fence,
+            retried=(letter.number,),
+        )
 
 
 class SetProcessor(Processor[SetProjector]):

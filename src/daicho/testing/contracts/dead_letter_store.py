@@ -15,7 +15,7 @@ ORDERS, STOCK = "projection:orders", "projection:stock"
 STATES = ("parked", "retry", "retried", "skipped")
 
 
-def parked(key: str, position: int = 1, error: str | None = "ValueError: no") -> ParkedEvent:
+def parked(key: str, position: int = 1, error: str | None = "ValueError: no", code: str | None = None) -> ParkedEvent:
     return ParkedEvent(
         key=key,
         position=position,
@@ -24,6 +24,7 @@ def parked(key: str, position: int = 1, error: str | None = "ValueError: no") ->
         stream=f"order-{key}",
         correlation_id=fresh_id(),
         error=error,
+        code=code,
     )
 
 
@@ -52,6 +53,7 @@ class DeadLetterStoreContract(Contract):
             error="ValueError: 注文",
             trace="Traceback\n  line 1",
             attempts=6,
+            code="0123456789abcdef",
         )
         await store.park(ORDERS, mine.token, 3, 8, [event])
         [letter] = await store.letters()
@@ -155,6 +157,84 @@ class DeadLetterStoreContract(Contract):
         assert after.attempts > before.attempts
         assert await store.parked_keys(ORDERS) == {"a"}
         assert await store.ask_retry(ORDERS) == 1
+
+    async def test_a_letter_tells_which_code_failed_on_it_last(self, store: Storage) -> None:
+        letters = await park(store, await claimed(store), parked("a", code="old"), parked("a", 2, error=None))
+        assert [letter.code for letter in letters] == ["old", None]
+        await store.ask_retry(ORDERS)
+        await store.retried(ORDERS, [letters[0].number], error="KeyError: again", code="new")
+        assert [letter.code for letter in await store.letters()] == ["new", None]
+
+    async def test_other_code_asks_for_the_keys_that_it_has_not_failed_on(self, store: Storage) -> None:
+        orders, stock = await claimed(store), await claimed(store, STOCK)
+        await park(store, stock, parked("a", code="old"))
+        await park(
+            store,
+            orders,
+            parked("a", code="old"),
+            parked("b", 2, code="new"),
+            parked("a", 3, error=None),
+            parked("b", 4, error=None),
+            parked("c", 5),
+        )
+        assert await store.ask_retry_by(ORDERS, "new", "other code") == 3
+        assert [(x.processor, x.key, x.state, x.reason) for x in await store.letters()] == [
+            (STOCK, "a", "parked", None),
+            (ORDERS, "a", "retry", "other code"),
+            (ORDERS, "b", "parked", None),
+            (ORDERS, "a", "retry", "other code"),
+            (ORDERS, "b", "parked", None),
+            (ORDERS, "c", "retry", "other code"),
+        ]
+
+    async def test_code_that_failed_again_does_not_ask_again_until_it_is_changed(self, store: Storage) -> None:
+        [letter] = await park(store, await claimed(store), parked("a", code="one"))
+        assert await store.ask_retry_by(ORDERS, "one", "other code") == 0
+        assert await store.ask_retry_by(ORDERS, "two", "other code") == 1
+        assert await store.ask_retry_by(ORDERS, "two", "other code") == 0
+        await store.retried(ORDERS, [letter.number], error="KeyError: again", code="two")
+        assert [(x.state, x.reason) for x in await store.letters()] == [("parked", None)]
+        assert await store.ask_retry_by(ORDERS, "two", "other code") == 0
+        assert await store.ask_retry_by(ORDERS, "three", "other code") == 1
+
+    async def test_what_waits_behind_a_skipped_letter_is_asked_for_by_any_code(self, store: Storage) -> None:
+        first, _ = await park(store, await claimed(store), parked("a", code="one"), parked("a", 2, error=None))
+        await store.skip(first.number, "no")
+        assert await store.ask_retry_by(ORDERS, "one", "other code") == 1
+
+    async def test_why_it_was_retried_stays_on_record_unless_somebody_asks(self, store: Storage) -> None:
+        one, two = await park(store, await claimed(store), parked("a", code="one"), parked("b", 2, code="one"))
+        await store.ask_retry_by(ORDERS, "two", "other code")
+        await store.retried(ORDERS, [one.number])
+        await store.retried(ORDERS, [two.number], error="KeyError: again", code="two")
+        await store.ask_retry(ORDERS)
+        assert [x.reason for x in await store.letters(states=STATES)] == ["other code", None]
+
+    async def test_parked_letters_are_counted_for_each_processor(self, store: Storage) -> None:
+        assert await store.parked_counts() == {}
+        one, two, _ = await park(store, await claimed(store), parked("a"), parked("b", 2), parked("c", 3))
+        await park(store, await claimed(store, STOCK), parked("d"))
+        await store.ask_retry(number=one.number)
+        await store.skip(two.number, "no")
+        assert await store.parked_counts() == {ORDERS: 2, STOCK: 1}
+
+    async def test_only_closed_letters_of_the_named_states_are_purged(self, store: Storage) -> None:
+        mine = await claimed(store)
+        one, two, three, _ = await park(store, mine, parked("a"), parked("b", 2), parked("c", 3), parked("d", 4))
+        await store.skip(one.number, "no")
+        await store.retried(ORDERS, [two.number])
+        await store.ask_retry(number=three.number)
+        assert await store.purge("2999", ("retried",)) == 1
+        assert await states(store) == [("a", "skipped"), ("c", "retry"), ("d", "parked")]
+        assert await store.purge("2999", STATES) == 1
+        assert await states(store) == [("c", "retry"), ("d", "parked")]
+
+    async def test_letters_that_were_parked_later_are_not_purged(self, store: Storage) -> None:
+        [letter] = await park(store, await claimed(store), parked("a"))
+        await store.skip(letter.number, "no")
+        assert await store.purge(letter.parked_at, STATES) == 0
+        assert await store.purge(letter.parked_at + "1", STATES) == 1
+        assert await states(store) == []
 
     async def test_a_skipped_letter_stays_on_record_with_the_reason(self, store: Storage) -> None:
         one, _ = await park(store, await claimed(store), parked("a"), parked("b", 2))

@@ -182,6 +182,28 @@ class SqlViewsContract(Contract):
         await sets.rehearse(TALLY, (COUNT, "insert into {table} (_key, stream, events) values ('k', 'k', 1)"))
         assert await tally(store) == {}
 
+    async def test_a_trial_of_steps_builds_on_each_other_and_changes_nothing(
+        self, store: Storage, sets: SqlViews
+    ) -> None:
+        await store.open_table(TALLY)
+        at = await positions(store, ("s-1", "a"), ("s-1", "a"), ("s-1", "poison"))
+        mine = await claimed(store)
+        known = "select case when exists (select 1 from {table} where _key = 's-1') then 'after' end"
+        builds = "insert into {table} (_key, stream, events) " + known + ", 'after', 1 from {events}"
+        first, second = step(mine, at[0]), step(mine, at[1], builds, old=at[0])  # taken only if the first row is there
+        assert await sets.try_set([first, second]) == (2, None)
+        types = ("a", "poison")
+        third = step(mine, at[2], COUNT, REFUSED, old=at[1], types=types, retried=[7], parked=[parked("x")])
+        done, refusal = await sets.try_set([first, second, third, first])
+        assert done == 2
+        assert isinstance(refusal, StepRefused)
+        assert await tally(store) == {}
+        assert await present(store) == mine
+        assert list(await store.letters()) == []
+        assert (await sets.try_set([second]))[0] == 0
+        await sets.apply_set(first)  # the store goes on
+        assert await tally(store) == {"s-1": 1}
+
     @pytest.mark.parametrize(
         "statement",
         [

@@ -65,7 +65,7 @@ class MemoryEvents(Shelf):
 
     async def read(self, selection: Selection, *, limit: int) -> list[StoredEvent]:
         async with self._critical() as contents:
-            found = [event for event in _candidates(contents, selection) if _is_selected(event, selection)]
+            found = [event for event in _candidates(contents, selection) if selection.matches(event)]
         return (found[::-1] if selection.newest_first else found)[:limit]
 
     async def read_narrow(self, selection: Selection, *, limit: int) -> list[Narrow]:
@@ -203,22 +203,3 @@ def _candidates(contents: Contents, selection: Selection) -> Sequence[StoredEven
     if selection.stream is not None:
         return contents.streams.get(selection.stream, [])
     return contents.events
-
-
-def _is_selected(event: StoredEvent, wanted: Selection) -> bool:
-    return (
-        event.position > wanted.after
-        and (wanted.up_to is None or event.position <= wanted.up_to)
-        and event.version > wanted.after_version
-        and (wanted.up_to_version is None or event.version <= wanted.up_to_version)
-        and (wanted.since is None or event.occurred_at >= wanted.since)
-        and (wanted.until is None or event.occurred_at <= wanted.until)
-        and wanted.category in (None, category_of(event.stream))
-        and (wanted.types is None or event.type in wanted.types)
-        and wanted.correlation_id in (None, event.correlation_id)
-        and wanted.causation_id in (None, event.causation_id)
-        and wanted.event_id in (None, event.event_id)
-        and wanted.actor in (None, event.actor)
-        and wanted.tenant in (None, event.tenant)
-        and (wanted.criteria is None or wanted.criteria.matches(event.type, set(event.tags)))
-    )

@@ -1,5 +1,6 @@
 """Parked events, in the order they were parked."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -73,10 +74,21 @@ class MemoryDeadLetters(Shelf):
                 and (number is None or (chosen and (chosen.processor, chosen.key) == (letter.processor, letter.key)))
             ]
             for letter in asked:
-                contents.letters[letter.number] = replace(letter, state="retry")
+                contents.letters[letter.number] = replace(letter, state="retry", reason=None)
             return len(asked)
 
-    async def retried(self, processor: str, numbers: Sequence[int], *, error: str | None = None) -> None:
+    async def ask_retry_by(self, processor: str, code: str, reason: str) -> int:
+        async with self._critical() as contents:
+            still = [x for x in contents.letters.values() if x.state in _OPEN and x.processor == processor]
+            first = {letter.key: letter for letter in reversed(still)}
+            asked = [x for x in still if x.state == "parked" and first[x.key].code != code]
+            for letter in asked:
+                contents.letters[letter.number] = replace(letter, state="retry", reason=reason)
+            return len(asked)
+
+    async def retried(
+        self, processor: str, numbers: Sequence[int], *, error: str | None = None, code: str | None = None
+    ) -> None:
         async with self._critical() as contents:
             meant = [n for n in numbers if n in contents.letters and contents.letters[n].processor == processor]
             if error is None:
@@ -84,7 +96,9 @@ class MemoryDeadLetters(Shelf):
                 return
             for number in meant:
                 letter = contents.letters[number]
-                contents.letters[number] = replace(letter, state="parked", error=error, attempts=letter.attempts + 1)
+                contents.letters[number] = replace(
+                    letter, state="parked", error=error, attempts=letter.attempts + 1, reason=None, code=code
+                )
 
     async def skip(self, number: int, reason: str) -> None:
         async with self._critical() as contents:
@@ -97,3 +111,18 @@ class MemoryDeadLetters(Shelf):
                     number=number,
                 )
             contents.letters[number] = replace(letter, state="skipped", reason=reason)
+
+    async def parked_counts(self) -> dict[str, int]:
+        async with self._critical() as contents:
+            return dict(Counter(x.processor for x in contents.letters.values() if x.state in _OPEN))
+
+    async def purge(self, before: str, states: Sequence[str]) -> int:
+        async with self._critical() as contents:
+            kept = {
+                number: letter
+                for number, letter in contents.letters.items()
+                if letter.state in _OPEN or letter.state not in states or letter.parked_at >= before
+            }
+            purged = len(contents.letters) - len(kept)
+            contents.letters = kept
+            return purged

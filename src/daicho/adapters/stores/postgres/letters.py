@@ -33,12 +33,17 @@ class PostgresDeadLetters(Part):
             return await self._changed(self._queries["ask_retry_all"], (processor,))
         return await self._changed(self._queries["ask_retry_key"], (number, processor))
 
-    async def retried(self, processor: str, numbers: Sequence[int], *, error: str | None = None) -> None:
+    async def ask_retry_by(self, processor: str, code: str, reason: str) -> int:
+        return await self._changed(self._queries["ask_retry_by"], (reason, processor, processor, code))
+
+    async def retried(
+        self, processor: str, numbers: Sequence[int], *, error: str | None = None, code: str | None = None
+    ) -> None:
         which = json_text(list(numbers))
         if error is None:
             await self._changed(self._queries["retried"], (which, processor))
         else:
-            await self._changed(self._queries["failed_again"], (storable(error), which, processor))
+            await self._changed(self._queries["failed_again"], (storable(error), code, which, processor))
 
     async def skip(self, number: int, reason: str) -> None:
         if not await self._changed(self._queries["skip"], (storable(reason), number)):
@@ -48,3 +53,9 @@ class PostgresDeadLetters(Part):
                 do="`daicho dlq list` shows what is parked now",
                 number=number,
             )
+
+    async def parked_counts(self) -> dict[str, int]:
+        return dict(await self._read(self._queries["parked_counts"]))
+
+    async def purge(self, before: str, states: Sequence[str]) -> int:
+        return await self._changed(self._queries["purge"], (before, json_text(list(states))))

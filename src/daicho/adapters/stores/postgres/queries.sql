@@ -88,14 +88,15 @@ delete from daicho.daicho_checkpoints where processor = %s
 -- name: park_part
 -- processor, parked_at, JSON array of ParkedEvent
 insert into daicho.daicho_dead_letters as old
-(processor, key, position, event_id, type, stream, correlation_id, error, trace, attempts, parked_at, state)
-select %s, key, position, event_id, type, stream, correlation_id, error, trace, attempts, %s, 'parked'
+(processor, key, position, event_id, type, stream, correlation_id, error, trace, attempts, code, parked_at, state)
+select %s, key, position, event_id, type, stream, correlation_id, error, trace, attempts, code, %s, 'parked'
 from json_to_recordset(%s) as e (
   key text, position bigint, event_id text, type text, stream text, correlation_id text, error text, trace text,
-  attempts integer)
+  attempts integer, code text)
 where exists (select from moved)
 on conflict (processor, key, position) do update set error = excluded.error, trace = excluded.trace,
-  attempts = old.attempts + excluded.attempts, parked_at = excluded.parked_at, state = 'parked', reason = null
+  attempts = old.attempts + excluded.attempts, parked_at = excluded.parked_at, state = 'parked', reason = null,
+  code = excluded.code
 
 -- name: retried_part
 -- JSON array of numbers, processor or null
@@ -106,7 +107,7 @@ where number in (select value::bigint from json_array_elements_text(%s)) and pro
 -- name: letters
 -- processor or null, JSON array of states, limit
 select number, processor, key, position, event_id, type, stream, correlation_id, error, trace, attempts, parked_at,
-state, reason from daicho.daicho_dead_letters
+state, reason, code from daicho.daicho_dead_letters
 where processor = coalesce(%s, processor) and state in (select json_array_elements_text(%s)) order by number limit %s
 
 -- name: has_parked
@@ -119,12 +120,23 @@ select distinct key from daicho.daicho_dead_letters where processor = %s and sta
 
 -- name: ask_retry_all
 -- processor or null
-update daicho.daicho_dead_letters set state = 'retry' where state = 'parked' and processor = coalesce(%s, processor)
+update daicho.daicho_dead_letters set state = 'retry', reason = null
+where state = 'parked' and processor = coalesce(%s, processor)
 
 -- name: ask_retry_key
 -- number, processor or null
-update daicho.daicho_dead_letters set state = 'retry' where state = 'parked' and (processor, key) in (
+update daicho.daicho_dead_letters set state = 'retry', reason = null where state = 'parked' and (processor, key) in (
   select processor, key from daicho.daicho_dead_letters where number = %s and processor = coalesce(%s, processor)
+)
+
+-- name: ask_retry_by
+-- reason, processor, processor, code. Of a key, the first open letter tells which code failed on it.
+update daicho.daicho_dead_letters set state = 'retry', reason = %s
+where state = 'parked' and processor = %s and key in (
+  select key from (
+    select distinct on (key) key, code from daicho.daicho_dead_letters
+    where processor = %s and state in ('parked', 'retry') order by key, number
+  ) as first where code is distinct from %s
 )
 
 -- name: retried
@@ -133,13 +145,22 @@ update daicho.daicho_dead_letters set state = 'retried'
 where number in (select value::bigint from json_array_elements_text(%s)) and processor = %s
 
 -- name: failed_again
--- error, JSON array of numbers, processor
-update daicho.daicho_dead_letters set state = 'parked', attempts = attempts + 1, error = %s
+-- error, code, JSON array of numbers, processor
+update daicho.daicho_dead_letters
+set state = 'parked', attempts = attempts + 1, error = %s, reason = null, code = %s
 where number in (select value::bigint from json_array_elements_text(%s)) and processor = %s
 
 -- name: skip
 -- reason, number
 update daicho.daicho_dead_letters set state = 'skipped', reason = %s where number = %s and state in ('parked', 'retry')
+
+-- name: parked_counts
+select processor, count(*) from daicho.daicho_dead_letters where state in ('parked', 'retry') group by processor
+
+-- name: purge
+-- time, JSON array of states
+delete from daicho.daicho_dead_letters where state in ('retried', 'skipped') and parked_at collate "C" < %s
+and state in (select json_array_elements_text(%s))
 
 -- name: load_snapshot
 -- stream

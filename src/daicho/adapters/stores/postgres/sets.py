@@ -11,7 +11,7 @@ from typing import Any
 
 import psycopg
 
-from daicho.adapters.stores.postgres.base import Part
+from daicho.adapters.stores.postgres.base import Part, Transaction
 from daicho.adapters.stores.postgres.tables import table_for
 from daicho.adapters.stores.postgres.together import Together
 from daicho.core.errors import InvalidMessage, NotSearchable, StoreFailed, WiringError
@@ -74,18 +74,34 @@ class PostgresSets(Part):
         together = Together(self._queries, self._time(), step.advance)
         together.park(step.advance.processor, step.parked)
         together.went_through(step.advance.processor, step.retried)
-        values = (step.after, step.up_to, list(step.types), list(step.without))
         async with self._transaction() as transaction:
-            if step.careful and step.statements and await transaction.rows(self._queries["hidden"], values):
-                raise StepRefused(
-                    "SQL cannot read this event",
-                    why="it is stored as MessagePack, or one of its texts holds a NUL",
-                    do="skip it with a reason, or make the projection a function with `@projection`",
-                )
-            async with _refusals():
-                for text, reads in self._set_texts(step.table, step.statements):
-                    await transaction.once(text, values if reads else ())
+            await self._run_set(transaction, step)
             together.check(await transaction.rows(together.text, together.values))
+
+    async def try_set(self, steps: Sequence[SetStep]) -> tuple[int, StepRefused | None]:
+        done, refusal = 0, None
+        async with self._transaction() as transaction:
+            try:
+                for step in steps:
+                    await self._run_set(transaction, step)
+                    done += 1
+            except StepRefused as error:
+                refusal = error
+            raise psycopg.Rollback
+        return done, refusal
+
+    async def _run_set(self, transaction: Transaction, step: SetStep) -> None:
+        """Raises StepRefused."""
+        values = (step.after, step.up_to, list(step.types), list(step.without))
+        if step.careful and step.statements and await transaction.rows(self._queries["hidden"], values):
+            raise StepRefused(
+                "SQL cannot read this event",
+                why="it is stored as MessagePack, or one of its texts holds a NUL",
+                do="skip it with a reason, or make the projection a function with `@projection`",
+            )
+        async with _refusals():
+            for text, reads in self._set_texts(step.table, step.statements):
+                await transaction.once(text, values if reads else ())
 
     def _set_texts(self, table: TableSpec, statements: Sequence[str]) -> list[tuple[str, bool]]:
         name, events = table_for(self._location.schema, table).table, self._queries["step_events"]

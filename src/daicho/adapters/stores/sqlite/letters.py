@@ -17,6 +17,7 @@ __all__ = ["SqliteDeadLetters", "park_all", "went_through"]
 _PARK, _LETTERS, _KEYS = statement("park"), statement("letters"), statement("parked_keys")
 _RETRY_ALL, _RETRY_KEY = statement("ask_retry_all"), statement("ask_retry_key")
 _RETRIED, _FAILED_AGAIN, _SKIP = statement("retried"), statement("failed_again"), statement("skip")
+_RETRY_BY, _COUNTS, _PURGE = statement("ask_retry_by"), statement("parked_counts"), statement("purge")
 
 
 def park_all(transaction: Transaction, processor: str, events: Sequence[ParkedEvent]) -> None:
@@ -35,6 +36,7 @@ def park_all(transaction: Transaction, processor: str, events: Sequence[ParkedEv
                     event.error,
                     event.trace,
                     event.attempts,
+                    event.code,
                     transaction.now,
                 )
                 for event in events
@@ -75,12 +77,22 @@ class SqliteDeadLetters(Part):
 
         return await self._write(work)
 
-    async def retried(self, processor: str, numbers: Sequence[int], *, error: str | None = None) -> None:
+    async def ask_retry_by(self, processor: str, code: str, reason: str) -> int:
+        def work(transaction: Transaction) -> int:
+            transaction.connection.execute(_RETRY_BY, (reason, processor, processor, code))
+            return transaction.connection.changes()
+
+        return await self._write(work)
+
+    async def retried(
+        self, processor: str, numbers: Sequence[int], *, error: str | None = None, code: str | None = None
+    ) -> None:
         def work(transaction: Transaction) -> None:
             if error is None:
                 went_through(transaction, processor, numbers)
             else:
-                transaction.connection.executemany(_FAILED_AGAIN, [(error, number, processor) for number in numbers])
+                failed = [(error, code, number, processor) for number in numbers]
+                transaction.connection.executemany(_FAILED_AGAIN, failed)
 
         await self._write(work)
 
@@ -96,3 +108,15 @@ class SqliteDeadLetters(Part):
                 )
 
         await self._write(work)
+
+    async def parked_counts(self) -> dict[str, int]:
+        return dict(await self._here(lambda connection: connection.execute(_COUNTS)))
+
+    async def purge(self, before: str, states: Sequence[str]) -> int:
+        bound = (before, msgspec.json.encode(list(states)).decode())
+
+        def work(transaction: Transaction) -> int:
+            transaction.connection.execute(_PURGE, bound)
+            return transaction.connection.changes()
+
+        return await self._write(work)

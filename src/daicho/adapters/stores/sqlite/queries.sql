@@ -101,17 +101,18 @@ delete from daicho_checkpoints where processor = ?
 delete from daicho_dead_letters where processor = ?
 
 -- name: park
--- processor, key, position, event_id, type, stream, correlation_id, error, trace, attempts, parked_at
+-- processor, key, position, event_id, type, stream, correlation_id, error, trace, attempts, code, parked_at
 insert into daicho_dead_letters
-(processor, key, position, event_id, type, stream, correlation_id, error, trace, attempts, parked_at, state)
-values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'parked')
+(processor, key, position, event_id, type, stream, correlation_id, error, trace, attempts, code, parked_at, state)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'parked')
 on conflict (processor, key, position) do update set error = excluded.error, trace = excluded.trace,
-attempts = attempts + excluded.attempts, parked_at = excluded.parked_at, state = 'parked', reason = null
+attempts = attempts + excluded.attempts, parked_at = excluded.parked_at, state = 'parked', reason = null,
+code = excluded.code
 
 -- name: letters
 -- processor or null, processor or null, JSON array of states, limit
 select number, processor, key, position, event_id, type, stream, correlation_id, error, trace, attempts, parked_at,
-state, reason from daicho_dead_letters
+state, reason, code from daicho_dead_letters
 where (? is null or processor = ?) and state in (select value from json_each(?)) order by number limit ?
 
 -- name: has_parked
@@ -124,13 +125,21 @@ select distinct key from daicho_dead_letters where processor = ? and state in ('
 
 -- name: ask_retry_all
 -- processor or null, processor or null
-update daicho_dead_letters set state = 'retry' where state = 'parked' and (? is null or processor = ?)
+update daicho_dead_letters set state = 'retry', reason = null where state = 'parked' and (? is null or processor = ?)
 
 -- name: ask_retry_key
 -- number, processor or null, processor or null
-update daicho_dead_letters set state = 'retry' where state = 'parked' and (processor, key) in (
+update daicho_dead_letters set state = 'retry', reason = null where state = 'parked' and (processor, key) in (
   select processor, key from daicho_dead_letters
   where number = ? and (? is null or processor = ?)
+)
+
+-- name: ask_retry_by
+-- reason, processor, processor, code. Of a key, the first open letter tells which code failed on it.
+update daicho_dead_letters set state = 'retry', reason = ? where state = 'parked' and processor = ? and key in (
+  select key from daicho_dead_letters where number in (
+    select min(number) from daicho_dead_letters where processor = ? and state in ('parked', 'retry') group by key
+  ) and code is not ?
 )
 
 -- name: retried
@@ -138,12 +147,21 @@ update daicho_dead_letters set state = 'retry' where state = 'parked' and (proce
 update daicho_dead_letters set state = 'retried' where number = ? and (? is null or processor = ?)
 
 -- name: failed_again
--- error, number, processor
-update daicho_dead_letters set state = 'parked', attempts = attempts + 1, error = ? where number = ? and processor = ?
+-- error, code, number, processor
+update daicho_dead_letters set state = 'parked', attempts = attempts + 1, error = ?, reason = null, code = ?
+where number = ? and processor = ?
 
 -- name: skip
 -- reason, number
 update daicho_dead_letters set state = 'skipped', reason = ? where number = ? and state in ('parked', 'retry')
+
+-- name: parked_counts
+select processor, count(*) from daicho_dead_letters where state in ('parked', 'retry') group by processor
+
+-- name: purge
+-- time, JSON array of states
+delete from daicho_dead_letters where state in ('retried', 'skipped') and parked_at < ?
+and state in (select value from json_each(?))
 
 -- name: load_snapshot
 -- stream

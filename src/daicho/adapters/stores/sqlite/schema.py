@@ -11,7 +11,9 @@ from daicho.core.errors import ForeignStore, StoreBusy, StoreFailed
 __all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "prepare_reader", "prepare_writer"]
 
 APPLICATION_ID = 0x44414943  # "DAIC"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+_STEPS = {2: "alter table daicho_dead_letters add column code text"}
+"""What each version added to the one before it. Additions only: a process that knows the older one can go on."""
 _COMMON = (
     "pragma foreign_keys = on",
     "pragma trusted_schema = off",
@@ -36,6 +38,8 @@ def prepare_writer(connection: Connection, location: Location) -> None:
     connection.checkpoint_by_hand()
     if is_new:
         _create(connection, location)
+    elif _version(connection) < SCHEMA_VERSION:
+        _bring_up(connection)
     # Also proves that the file can be written, before anybody relies on it.
     connection.execute("begin immediate")
     connection.execute("rollback")
@@ -52,7 +56,7 @@ def _is_ours(connection: Connection, location: Location) -> bool:
     # tables first: another process may create them, together with the id, at any moment, and then the id tells
     tables = [name for (name,) in connection.execute("select name from sqlite_schema where type = 'table' limit 5")]
     [(application,)] = connection.execute("pragma application_id")
-    [(version,)] = connection.execute("pragma user_version")
+    version = _version(connection)
     if application == APPLICATION_ID:
         if version > SCHEMA_VERSION:
             raise ForeignStore(
@@ -73,6 +77,11 @@ def _is_ours(connection: Connection, location: Location) -> bool:
         application_id=application,
         tables=tables,
     )
+
+
+def _version(connection: Connection) -> int:
+    [(version,)] = connection.execute("pragma user_version")
+    return int(version)
 
 
 def _switch_to_wal(connection: Connection, location: Location) -> None:
@@ -103,6 +112,19 @@ def _create(connection: Connection, location: Location) -> None:
                 connection.execute(text)
             connection.execute(f"pragma application_id = {APPLICATION_ID}")
             connection.execute(f"pragma user_version = {SCHEMA_VERSION}")
+        connection.execute("commit")
+    finally:
+        if connection.in_transaction():
+            connection.execute("rollback")
+
+
+def _bring_up(connection: Connection) -> None:
+    """Adds what versions since the file's have added, all or nothing."""
+    connection.execute("begin immediate")
+    try:
+        for version in range(_version(connection) + 1, SCHEMA_VERSION + 1):  # another process may have been faster
+            connection.execute(_STEPS[version])
+        connection.execute(f"pragma user_version = {SCHEMA_VERSION}")
         connection.execute("commit")
     finally:
         if connection.in_transaction():

@@ -1,4 +1,4 @@
--- The whole database, version 1. Statements are separated by blank lines and run in one transaction.
+-- The whole database, version 2 (schema.py has the way from older ones). Statements are separated by blank lines and run in one transaction.
 -- Times are ISO 8601 text in UTC, ids are text, JSON is text (MessagePack is a blob): `sqlite3 app.db` can read all of it.
 
 create table events (
@@ -64,6 +64,7 @@ create table daicho_dead_letters (
   parked_at      text    not null,
   state          text    not null,
   reason         text,
+  code           text,                                  -- which code failed on it
   unique (processor, key, position)
 )
 

@@ -8,6 +8,7 @@ import msgspec
 
 from daicho.adapters.stores.sqlite.base import Part
 from daicho.adapters.stores.sqlite.checkpoints import move_checkpoint
+from daicho.adapters.stores.sqlite.driver import Connection
 from daicho.adapters.stores.sqlite.letters import park_all, went_through
 from daicho.adapters.stores.sqlite.queries import statement
 from daicho.adapters.stores.sqlite.tables import table_for
@@ -54,8 +55,29 @@ def _rehearse(transaction: Transaction, table: TableSpec, statements: Sequence[s
 
 
 def _apply(transaction: Transaction, step: SetStep) -> None:
-    connection, advance = transaction.connection, step.advance
-    move_checkpoint(transaction, advance)
+    move_checkpoint(transaction, step.advance)
+    _run(transaction.connection, step)
+    park_all(transaction, step.advance.processor, step.parked)
+    went_through(transaction, step.advance.processor, step.retried)
+
+
+def _try(transaction: Transaction, steps: Sequence[SetStep]) -> tuple[int, StepRefused | None]:
+    connection = transaction.connection
+    connection.execute("savepoint trial")
+    try:
+        for done, step in enumerate(steps):
+            try:
+                _run(connection, step)
+            except StepRefused as error:
+                return done, error
+        return len(steps), None
+    finally:
+        connection.execute("rollback to trial")
+        connection.execute("release trial")
+
+
+def _run(connection: Connection, step: SetStep) -> None:
+    """Raises StepRefused."""
     bound = (step.after, step.up_to, _json(step.types), _json(step.without))
     if step.careful and step.statements and connection.execute(_HIDDEN, bound):
         raise StepRefused(
@@ -72,8 +94,6 @@ def _apply(transaction: Transaction, step: SetStep) -> None:
         raise StepRefused(
             f"SQLite refused: {error.why}", do="mend the SQL or skip the event, then `daicho dlq retry`"
         ) from error
-    park_all(transaction, advance.processor, step.parked)
-    went_through(transaction, advance.processor, step.retried)
 
 
 def _written(table: TableSpec, statements: Sequence[str]) -> list[tuple[str, bool]]:
@@ -103,6 +123,9 @@ class SqliteSets(Part):
 
     async def rehearse(self, table: TableSpec, statements: Sequence[str]) -> None:
         await self._write(lambda transaction: _rehearse(transaction, table, statements), weight=1000)
+
+    async def try_set(self, steps: Sequence[SetStep]) -> tuple[int, StepRefused | None]:
+        return await self._write(lambda transaction: _try(transaction, steps), weight=len(steps))
 
     async def apply_set(self, step: SetStep) -> None:
         await self._write(lambda transaction: _apply(transaction, step), weight=step.weight)
