@@ -230,6 +230,26 @@ async def test_the_same_code_does_not_try_again_by_itself_and_other_code_does_on
         assert (await app.views[mended].find(counter="00"))[0].order == "1,2,3,4,"
 
 
+async def test_each_segment_retries_its_own_keys_and_can_be_tried_for_them(store: Store) -> None:
+    names = [f"{n}00" for n in range(12)]
+    async with App(Counter, broken, store=store.url, segments={broken: 4}) as app:
+        await put(app, *[(name, n) for n in (1, 2, 3) for name in names])
+        letters = await parked(app)
+        assert len({letter.processor for letter in letters}) > 1
+        assert {letter.key for letter in letters} == set(names)
+        trial = await app.dead_letters.try_(letters[0].number, whole_key=False)
+        assert trial.error == "ValueError: cannot take 2"
+        health = await app.health()
+        assert sum(int(problem.detail.split()[0]) for problem in health.problems) == 24
+    _, trials = await _tried_in_order(App(Counter, mended, store=store.url, segments={mended: 4}), store)
+    async with App(Counter, mended, store=store.url, segments={mended: 4}) as app:
+        await nothing_parked(app)
+        rows = {row.counter: row for row in await app.views[mended].find()}
+        assert rows == _foretold(trials)
+        assert {row.order for row in rows.values()} == {"1,2,3,"}
+        assert (await app.health()).status == "ok"
+
+
 async def test_an_event_that_could_not_be_read_is_retried_when_an_upcaster_comes(store: Store) -> None:
     async with App(Counter, mended, store=store.url) as app:
         await append(app.storage, request("counter-a", event("counter.put", data=b'{"counter":"a"}'), _event("a", 7)))
