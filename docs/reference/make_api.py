@@ -34,8 +34,12 @@ GROUPS: dict[str, tuple[str, list[str]]] = {
         "Rows and answers.",
         [
             "projection", "Projection", "sql_projection", "SqlProjection", "Row", "Crud",
-            "query_handler", "QueryHandler", "Views", "View", "PageOf", "Change", "Lag",
+            "query_handler", "QueryHandler", "Views", "View", "PageOf", "Change",
         ],
+    ),
+    "Running": (
+        "How it goes, and what does not.",
+        ["Lag", "Health", "Problem", "Trial", "TrialStep", "RowChange", "CommandTrial"],
     ),
     "History": ("The log, read by people.", ["Position", "Trace", "TraceNode"]),
 }  # fmt: skip
@@ -51,6 +55,7 @@ NOTES = {
 }
 RESULTS = {  # what App and SyncApp hand out, by attribute
     "App.dead_letters": "daicho.read.dead_letters:DeadLetters",
+    "App.processors": "daicho.read.processors:Processors",
     "App.crud": "daicho.read.crud:CrudTable",
 }
 SENTENCES = {  # what `given` hands out

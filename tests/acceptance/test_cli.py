@@ -755,5 +755,5 @@ def test_a_processor_that_is_paused_from_outside_stays_where_it_is(shop: Run) ->
 
 
 def test_a_projection_is_not_rewound(shop: Run) -> None:
-    refused = shop("processor", "rewind", "orders", "--to", "0", "--yes", exit_code=1)
+    refused = shop("processor", "rewind", "orders", "--to", "0", "--yes", exit_code=2)
     assert "projection rebuild orders" in refused.stderr
