@@ -15,7 +15,7 @@ from daicho.adapters.owner import HERE
 from daicho.adapters.stores.sqlite import SqliteStorage
 from daicho.adapters.stores.sqlite.base import Opened
 from daicho.adapters.stores.sqlite.reading import _query
-from daicho.adapters.stores.sqlite.writer import Transaction
+from daicho.adapters.stores.sqlite.writer import OCCUPIED, Transaction
 from daicho.core.conditions import ABSENT, AppendCondition, Criteria
 from daicho.core.errors import ConcurrencyError, DuplicateEventId, LostLease, StoreBusy
 from daicho.core.messages import Row
@@ -369,3 +369,53 @@ def test_common_reads_follow_an_index_and_never_sort(tmp_path: Path, selection: 
     assert any(path in step for step in steps)
     assert not any(step.startswith("SCAN") for step in steps[1:])
     assert not any("TEMP B-TREE" in step for step in steps)
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_the_log_file_gets_its_room_after_a_few_commits_and_nothing_else_does(tmp_path: Path, options: str) -> None:
+    file = tmp_path / "app.db"
+
+    def sizes() -> tuple[int, int]:
+        return os.path.getsize(file), os.path.getsize(f"{file}-wal")
+
+    async def scenario() -> None:
+        async with opened(file, options) as store:
+            for n in range(40):
+                await append(store, request(f"order-{n}", "a"))
+                await store._write(lambda _: None, weight=1000)  # so that the writer's thread has a turn
+            size, log_size = sizes()
+            assert size < 1024 * 1024 < 4 * 1024 * 1024 <= log_size
+            assert len(await store.read(Selection(), limit=100)) == 40
+            tables = await store._here(lambda connection: connection.execute("select name from sqlite_schema"))
+            assert ("daicho_room",) not in tables
+            assert await store._here(lambda connection: connection.execute("pragma integrity_check")) == [("ok",)]
+
+    asyncio.run(scenario())
+    assert os.path.getsize(file) < 1024 * 1024
+
+
+def test_a_look_through_the_writer_never_sees_what_is_not_durable(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with opened(tmp_path / "app.db") as store:
+            writer, seen = inside(store).writer, list[Any]()
+
+            def work(transaction: Transaction) -> None:
+                transaction.connection.execute("pragma user_version = 7")
+                seen.append(writer.look(lambda connection: connection.execute("pragma user_version")))
+                transaction.connection.execute("pragma user_version = 1")
+
+            await store._write(work)
+            assert seen == [OCCUPIED]
+            assert writer.look(lambda connection: connection.execute("pragma user_version")) == [(1,)]
+
+    asyncio.run(scenario())
+
+
+def test_while_somebody_writes_reads_take_another_connection(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with opened(tmp_path / "app.db") as store:
+            await append(store, request("order-1", "a"))
+            with inside(store).writer._turn:
+                assert await store.stream_version("order-1") == 1
+
+    asyncio.run(scenario())

@@ -5,13 +5,12 @@ from functools import lru_cache
 
 from daicho.core.errors import InvalidMessage
 
-__all__ = ["from_text", "to_text"]
+__all__ = ["from_text", "text_of", "to_text"]
 
 from_text = datetime.fromisoformat
 
 
-@lru_cache(1024)  # the events of one command, and of what it causes, mostly share their time
-def to_text(moment: datetime) -> str:
+def text_of(moment: datetime) -> str:
     """`2011-12-09T12:50:00.000000+00:00`. Raises InvalidMessage for a naive datetime: it could mean any moment."""
     if moment.tzinfo is not UTC:
         if moment.tzinfo is None:
@@ -23,3 +22,7 @@ def to_text(moment: datetime) -> str:
             )
         moment = moment.astimezone(UTC)
     return moment.isoformat(timespec="microseconds")
+
+
+to_text = lru_cache(1024)(text_of)
+"""The same for moments that come again: the events of one command, and of what it causes, mostly share theirs."""

@@ -8,7 +8,7 @@ from daicho.adapters.stores.sqlite.breath import breathe
 from daicho.adapters.stores.sqlite.location import parse_url
 from daicho.adapters.stores.sqlite.readers import Look, Readers
 from daicho.adapters.stores.sqlite.watch import Watches
-from daicho.adapters.stores.sqlite.writer import Shortcut, Work, Writer
+from daicho.adapters.stores.sqlite.writer import OCCUPIED, Shortcut, Work, Writer
 from daicho.core.errors import StoreClosed
 
 __all__ = ["Opened", "Part"]
@@ -46,7 +46,10 @@ class Part:
 
     async def _here(self, look: Look[T]) -> T:
         """For what is read faster than a thread is woken."""
-        found = self._opened().readers.here(look)
+        opened = self._opened()
+        found = opened.writer.look(look)
+        if found is OCCUPIED:
+            found = opened.readers.here(look)
         await breathe()
         return found
 

@@ -7,7 +7,7 @@ from types import coroutine
 
 __all__ = ["breathe"]
 
-_LONGEST = 0.0005  # seconds that callers of one thread may go on without giving way
+_LONGEST = 0.001  # seconds that callers of one thread may go on without giving way
 
 
 class _Last(threading.local):
@@ -19,7 +19,7 @@ _last = _Last()
 
 @coroutine
 def breathe() -> Generator[None, None, None]:
-    """Gives way to the other tasks of the loop if that has not happened for half a millisecond."""
+    """Gives way to the other tasks of the loop if that has not happened for a millisecond."""
     if perf_counter() - _last.breath > _LONGEST:
         yield
         _last.breath = perf_counter()

@@ -19,9 +19,11 @@ class SqliteEvents(Part):
     """Positions are assigned under the write lock: without gaps, in commit order, over all processes."""
 
     async def append(self, requests: Sequence[AppendRequest]) -> list[Appended | Exception]:
-        weight = sum(len(write.events) for request in requests for write in request.writes)
-        return await self._write(
-            lambda transaction: append_all(transaction, requests), weight=weight, shortcut=append_alone(requests)
+        shortcut, weight = append_alone(requests), 1
+        if shortcut is None:
+            weight = sum(len(write.events) for request in requests for write in request.writes)
+        return await self._opened().writer.run(
+            lambda transaction: append_all(transaction, requests), weight=weight, shortcut=shortcut
         )
 
     async def read(self, selection: Selection, *, limit: int) -> list[StoredEvent]:

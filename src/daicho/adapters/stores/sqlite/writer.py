@@ -16,11 +16,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from enum import Enum
 from queue import Empty, SimpleQueue
 from typing import Any, TypeAlias, TypeVar, cast
 
 from daicho.adapters.stores.sqlite.breath import breathe
 from daicho.adapters.stores.sqlite.driver import Connection
+from daicho.adapters.stores.sqlite.log_file import LogFile
 from daicho.adapters.stores.sqlite.queries import statement
 from daicho.core.errors import (
     OutcomeUnknown,
@@ -31,9 +33,9 @@ from daicho.core.errors import (
     StoreFull,
     StoreReadOnly,
 )
-from daicho.core.times import to_text
+from daicho.core.times import text_of
 
-__all__ = ["FATAL", "Shortcut", "Transaction", "Work", "Writer"]
+__all__ = ["FATAL", "OCCUPIED", "Shortcut", "Transaction", "Work", "Writer"]
 
 T = TypeVar("T")
 
@@ -46,9 +48,16 @@ _RIDE_WITHIN = 0.005  # seconds until what rides along leaves by itself
 _QUICK_COMMIT = 0.001  # seconds: up to here a commit may run in an event loop's thread
 _LIGHT = 16  # rows up to which work is light enough for an event loop's thread
 _QUIET_GROUPS = 8  # groups of one in a row that make a lone caller
-_CHECKPOINT_PAGES = 1024  # 4 MiB
 
 log = logging.getLogger("daicho.sqlite")
+
+
+class Occupied(Enum):
+    OCCUPIED = 0
+
+
+OCCUPIED = Occupied.OCCUPIED
+"""The answer of a look that could not be had, as somebody was writing."""
 
 
 class Transaction:
@@ -100,7 +109,7 @@ class _Job:
         self.error: Exception | None = None
 
 
-_STOP, _CHECKPOINT, _CALL = _Job(None), _Job(None), _Job(None)
+_STOP, _TEND, _CALL = _Job(None), _Job(None), _Job(None)
 
 
 class Writer:
@@ -127,7 +136,7 @@ class Writer:
         """Held while the connection is in use."""
         self._callers: set[object] = set()
         self._quiet = _QUIET_GROUPS
-        self._checkpoint_at, self._pages = _CHECKPOINT_PAGES, 0
+        self._log = LogFile(connection, path)
         self._closed = False
         self._admission = threading.Lock()
         """Between `close` and whoever is about to queue: what is queued before the stop sign is done."""
@@ -192,6 +201,22 @@ class Writer:
 
     # -- the caller's thread ------------------------------------------------------------------------------------
 
+    def look(self, look: Callable[[Connection], T]) -> T | Occupied:
+        """Reads what is durable, through this connection; OCCUPIED if it is in use.
+
+        It knows the pages that it wrote itself; a reader's connection begins anew after every commit.
+        """
+        if not self._turn.acquire(blocking=False):
+            return OCCUPIED
+        try:
+            if self._closed or self._connection.in_transaction():  # a rollback that failed, which was logged
+                return OCCUPIED
+            return look(self._connection)
+        except StoreBusy:  # readers know how to wait
+            return OCCUPIED
+        finally:
+            self._turn.release()
+
     def _at_once(self, work: Work[Any], shortcut: Shortcut[Any] | None) -> _Job | None:
         """The job, done here and now; None if somebody else is writing."""
         if not self._turn.acquire(blocking=False):
@@ -209,8 +234,8 @@ class Writer:
                     self._riders.extendleft(reversed(riders))
                     raise
                 self._land(riders)
-            if self._log_is_long():
-                self._queue.put(_CHECKPOINT)
+            if self._log.is_due(self.commits):
+                self._queue.put(_TEND)
             if self.commit_seconds > _QUICK_COMMIT:
                 self._quiet = 0
             return job
@@ -219,7 +244,7 @@ class Writer:
 
     def _by_shortcut(self, job: _Job, shortcut: Shortcut[Any]) -> bool:
         """False, with nothing changed, if the work has to be done the long way."""
-        self._latest = max(self._latest, to_text(self._now()))
+        self._latest = max(self._latest, text_of(self._now()))
         started = time.perf_counter()
         try:
             done = shortcut(self._connection, self._latest)
@@ -256,11 +281,12 @@ class Writer:
                     self._quiet = 0
                 elif self.commit_seconds < _QUICK_COMMIT:
                     self._quiet += 1
-            if self._log_is_long():
+            if self._log.is_due(self.commits):
                 with self._turn:
-                    self._checkpoint()
+                    self._log.tend(self.commits)
         with self._turn:
-            self._let_go()
+            self._log.fold_back()
+            self._connection.close()
 
     def _collect(self) -> tuple[list[_Job], bool]:
         """Waits for work, then takes all there is."""
@@ -322,7 +348,7 @@ class Writer:
     def _finish(self, jobs: list[_Job], *, alone: bool = False) -> None:
         """Runs the jobs in the transaction that has begun, and commits. Every job has its answer afterwards."""
         try:
-            self._latest = max(self._latest, to_text(self._now()))
+            self._latest = max(self._latest, text_of(self._now()))
             transaction = Transaction(self._connection, self._latest, alone=alone)
             for job in jobs:
                 assert job.work is not None
@@ -408,34 +434,6 @@ class Writer:
                 loop.call_soon_threadsafe(_resolve, answered)
             except RuntimeError:
                 log.debug("an event loop was closed before its appends were done")
-
-    # -- the log file -------------------------------------------------------------------------------------------
-
-    def _checkpoint(self) -> None:
-        """Copies what no reader needs any more from the log into the file. Never waits for anybody."""
-        try:
-            [(_, pages, _)] = self._connection.execute("pragma wal_checkpoint(passive)")
-        except Exception:
-            log.exception("%s: could not checkpoint; the write-ahead log grows", self._path)
-            self._checkpoint_at += _CHECKPOINT_PAGES
-            return
-        # Unless the log starts anew now, a reader of old pages is in the way: come back after as much again.
-        self._checkpoint_at, self._pages = pages + _CHECKPOINT_PAGES, pages
-
-    def _log_is_long(self) -> bool:
-        pages = self._connection.wal_pages()
-        if pages < self._pages:  # it started anew
-            self._checkpoint_at = _CHECKPOINT_PAGES
-        self._pages = pages
-        return pages >= self._checkpoint_at
-
-    def _let_go(self) -> None:
-        try:
-            self._connection.wait_for_locks(0.1)
-            self._connection.execute("pragma wal_checkpoint(truncate)")
-        except Exception as error:  # noqa: BLE001 - the log is a part of the database: nothing is lost
-            log.debug("%s: not checkpointed on close: %s", self._path, error)
-        self._connection.close()
 
 
 def _nothing(_: Transaction) -> None: ...
