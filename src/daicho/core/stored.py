@@ -1,6 +1,7 @@
 """Events as bytes: on their way into a store, and as they come out of it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
@@ -13,7 +14,7 @@ from daicho.core.registry import Registry
 from daicho.core.streams import Position
 from daicho.core.times import from_text
 
-__all__ = ["NewEvent", "StoredEvent", "recorded"]
+__all__ = ["NewEvent", "StoredEvent", "all_recorded", "recorded"]
 
 
 class NewEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -52,7 +53,6 @@ class StoredEvent(msgspec.Struct, frozen=True, gc=False):
     data: bytes
 
 
-# events of one group share their time of recording, and those of one kind of command their metadata
 _moment = lru_cache(1024)(from_text)
 
 
@@ -64,7 +64,6 @@ def _metadata(data: bytes) -> Mapping[str, str]:
 def recorded(stored: StoredEvent, registry: Registry) -> RecordedEvent[Any]:
     """The event with its envelope, decoded and upcast. Raises UnknownEventType or UnreadableEvent."""
     return RecordedEvent(
-        # positional, in the order of RecordedEvent's fields: this is the inner loop of every reader
         registry.decode(stored.type, stored.schema_version, stored.data, stored.position),
         stored.event_id,
         stored.type,
@@ -81,3 +80,32 @@ def recorded(stored: StoredEvent, registry: Registry) -> RecordedEvent[Any]:
         stored.tags,
         _metadata(stored.metadata),
     )
+
+
+def all_recorded(page: Iterable[StoredEvent], registry: Registry) -> list[RecordedEvent[Any]]:
+    """`recorded` for each: the inner loop of every reader, so with one unpacking and as few calls as can be.
+
+    Times are compared with those of the event before: the events of one group share theirs, others never come again.
+    """
+    decoders, found = registry.decoders, list[RecordedEvent[Any]]()
+    occurred_text = recorded_text = ""
+    occurred = recorded_at = datetime.min
+    for (
+        position, stream, version, type_, schema_version, event_id, occurred_at, stored_at, actor, tenant,
+        correlation_id, causation_id, tags, metadata, data,
+    ) in map(msgspec.structs.astuple, page):  # fmt: skip
+        try:
+            event = decoders[type_, schema_version](data)
+        except Exception:  # noqa: BLE001 - the other encoding, an old version, or an error: told apart there
+            event = registry.decode(type_, schema_version, data, position)
+        if occurred_at != occurred_text:
+            occurred_text, occurred = occurred_at, from_text(occurred_at)
+        if stored_at != recorded_text:
+            recorded_text, recorded_at = stored_at, from_text(stored_at)
+        found.append(
+            RecordedEvent(
+                event, event_id, type_, schema_version, stream, version, Position(position), occurred, recorded_at,
+                actor, tenant, correlation_id, causation_id, tags, _metadata(metadata),
+            )
+        )  # fmt: skip
+    return found

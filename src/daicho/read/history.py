@@ -12,7 +12,7 @@ from daicho.core.errors import InvalidMessage, NotRunning
 from daicho.core.ids import is_uuid
 from daicho.core.messages import RecordedEvent, replace
 from daicho.core.registry import Registry
-from daicho.core.stored import StoredEvent, recorded
+from daicho.core.stored import StoredEvent, all_recorded, recorded
 from daicho.core.times import to_text
 from daicho.ports.command_log import CommandLog
 from daicho.ports.event_store import CommandOutcome, EventStore, Selection
@@ -124,7 +124,7 @@ class History:
         registry = self._registry
         async for page in self._pages(selection, limit):
             with uncollected():
-                records = [recorded(event, registry) for event in page]
+                records = all_recorded(page, registry)
             for record in records:
                 yield record
 
