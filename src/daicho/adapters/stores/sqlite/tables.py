@@ -6,15 +6,17 @@ trusted); rows whose words stay the same cost it nothing.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
+from itertools import chain
 from typing import Any
 
 import msgspec
 
 from daicho.adapters.stores.sqlite.driver import Connection
 from daicho.adapters.stores.sqlite.rows import Column, RowCodec, codec_for
+from daicho.core.collecting import uncollected
 from daicho.core.errors import InvalidMessage, WiringError
 from daicho.core.messages import Row
 from daicho.core.words import terms, words_of
@@ -23,6 +25,8 @@ from daicho.ports.view_store import Mark, TableSpec
 __all__ = ["Table", "quoted", "table_for"]
 
 _json = msgspec.json.Encoder().encode
+_TOGETHER = 32  # rows in one statement
+_MOST_MARKS = 999  # that every SQLite takes in one statement
 _MANY = "select value from json_each(?)"
 _RESERVED = re.compile(r"(events|event_tags|(daicho|sqlite)_.*|.*__\d+)\Z", re.IGNORECASE | re.DOTALL)
 
@@ -86,10 +90,11 @@ class Table:
         self.drop = [f"drop table if exists {name}" for name in (self.table, self._index)]
         self.drop_view = f"drop view if exists {self.view}"
         self.create_view = f"create view {self.view} as select {fields or '_key'} from {self.table}"  # noqa: S608
-        self._upsert = (
-            f"insert into {self.table} ({', '.join(['_key', *written])}) values ({marks}) "  # noqa: S608
-            "on conflict (_key) do " + (f"update set {sets}" if sets else "nothing")
-        )
+        into = f"insert into {self.table} ({', '.join(['_key', *written])}) values"
+        conflict = f" on conflict (_key) do {f'update set {sets}' if sets else 'nothing'}"
+        self._upsert = f"{into} ({marks}){conflict}"
+        fits = (len(written) + 1) * _TOGETHER <= _MOST_MARKS
+        self._upsert_several = f"{into} {', '.join([f'({marks})'] * _TOGETHER)}{conflict}" if fits else ""
         self._delete = f"delete from {self.table} where _key = ?"  # noqa: S608
         self._fields = fields or "_key"
         self._by_keys = f"select {every} from {self.table} where _key in ({_MANY})"  # noqa: S608
@@ -126,25 +131,37 @@ class Table:
         return {values[0]: self.row(values[1:]) for values in found}
 
     def write(self, connection: Connection, upserts: Mapping[str, Any], deletes: Sequence[str]) -> None:
+        self.writing(upserts, deletes)(connection)
+
+    def writing(self, upserts: Mapping[str, Any], deletes: Sequence[str]) -> Callable[[Connection], None]:
+        """`write`, with what needs no connection done already; can be called again."""
         to_columns = self.codec.to_columns
-        rows = [to_columns(key, row) for key, row in upserts.items()]
+        with uncollected():
+            rows = [to_columns(key, row) for key, row in upserts.items()]
         if self.searched:
-            self._write_searched(connection, rows, upserts, deletes)
-            return
-        if rows:
-            _bound(connection, self._upsert, rows)
-        if deletes:
-            _bound(connection, self._delete, [(key,) for key in deletes])
+            words = {key: " ".join(words_of(row)) for key, row in upserts.items()}
+            for values in rows:
+                values.append(words[values[0]])
+            return lambda connection: self._write_searched(connection, rows, words, deletes)
+
+        def write(connection: Connection) -> None:
+            many = len(rows) - len(rows) % _TOGETHER if self._upsert_several else 0
+            if many:  # faster, and other threads are asked less often whether they go on
+                flat = [[*chain.from_iterable(rows[n : n + _TOGETHER])] for n in range(0, many, _TOGETHER)]
+                _bound(connection, self._upsert_several, flat)
+            if len(rows) > many:
+                _bound(connection, self._upsert, rows[many:])
+            if deletes:
+                _bound(connection, self._delete, [(key,) for key in deletes])
+
+        return write
 
     def _write_searched(
-        self, connection: Connection, rows: Sequence[list[Any]], upserts: Mapping[str, Any], deletes: Sequence[str]
+        self, connection: Connection, rows: Sequence[list[Any]], words: Mapping[str, str], deletes: Sequence[str]
     ) -> None:
-        words = {key: " ".join(words_of(row)) for key, row in upserts.items()}
-        for values in rows:
-            values.append(words[values[0]])
-        for key in deletes:
-            words.pop(key, None)
-        keys = _json([*upserts, *deletes]).decode()
+        keys = _json([*words, *deletes]).decode()
+        gone_keys = set(deletes)
+        words = {key: new for key, new in words.items() if key not in gone_keys}
         before = {key: (number, old) for key, number, old in connection.execute(self._words_by_keys, (keys,))}
         gone = [(number, old) for key, (number, old) in before.items() if words.get(key) != old]
         came = [(key,) for key, new in words.items() if key not in before or before[key][1] != new]

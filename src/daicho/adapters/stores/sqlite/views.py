@@ -1,6 +1,6 @@
 """Read models: one typed table for each generation, one SQL view for the live one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from daicho.adapters.stores.sqlite.checkpoints import move_checkpoint
@@ -66,12 +66,12 @@ def _drop(transaction: Transaction, table: Table) -> None:
     connection.execute(_FORGET, (table.name, table.generation))
 
 
-def _commit(transaction: Transaction, table: Table, change: ViewChange) -> None:
+def _commit(transaction: Transaction, write: Callable[[Connection], None], change: ViewChange) -> None:
     if change.advance is not None:
         move_checkpoint(transaction, change.advance)
         park_all(transaction, change.advance.processor, change.parked)
     went_through(transaction, None if change.advance is None else change.advance.processor, change.retried)
-    table.write(transaction.connection, change.upserts, change.deletes)
+    write(transaction.connection)
 
 
 def _no_table(table: Table) -> StoreFailed:
@@ -168,4 +168,5 @@ class SqliteViews(SqliteSets):
     async def commit(self, change: ViewChange) -> None:
         compiled = table_for(change.table)
         weight = len(change.upserts) + len(change.deletes)
-        await self._write(lambda transaction: _commit(transaction, compiled, change), weight=weight)
+        write = compiled.writing(change.upserts, change.deletes)
+        await self._write(lambda transaction: _commit(transaction, write, change), weight=weight)
