@@ -87,25 +87,22 @@ def all_recorded(page: Iterable[StoredEvent], registry: Registry) -> list[Record
 
     Times are compared with those of the event before: the events of one group share theirs, others never come again.
     """
-    decoders, found = registry.decoders, list[RecordedEvent[Any]]()
+    decode, found = registry.decode, list[RecordedEvent[Any]]()
     occurred_text = recorded_text = ""
     occurred = recorded_at = datetime.min
     for (
         position, stream, version, type_, schema_version, event_id, occurred_at, stored_at, actor, tenant,
         correlation_id, causation_id, tags, metadata, data,
     ) in map(msgspec.structs.astuple, page):  # fmt: skip
-        try:
-            event = decoders[type_, schema_version](data)
-        except Exception:  # noqa: BLE001 - the other encoding, an old version, or an error: told apart there
-            event = registry.decode(type_, schema_version, data, position)
         if occurred_at != occurred_text:
             occurred_text, occurred = occurred_at, from_text(occurred_at)
         if stored_at != recorded_text:
             recorded_text, recorded_at = stored_at, from_text(stored_at)
         found.append(
             RecordedEvent(
-                event, event_id, type_, schema_version, stream, version, Position(position), occurred, recorded_at,
-                actor, tenant, correlation_id, causation_id, tags, _metadata(metadata),
+                decode(type_, schema_version, data, position), event_id, type_, schema_version, stream, version,
+                Position(position), occurred, recorded_at, actor, tenant, correlation_id, causation_id, tags,
+                _metadata(metadata),
             )
         )  # fmt: skip
     return found

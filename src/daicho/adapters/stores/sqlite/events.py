@@ -17,7 +17,7 @@ from daicho.ports.event_store import Appended, AppendRequest, Narrow, Selection,
 
 __all__ = ["SqliteEvents"]
 
-T = TypeVar("T", covariant=True)
+T = TypeVar("T")
 
 
 class Read(Protocol[T]):
