@@ -45,8 +45,9 @@ from daicho.read.history import History, Trace
 from daicho.read.live import Change
 from daicho.read.processors import Processors
 from daicho.read.progress import Lag
+from daicho.read.projections import Projections
 from daicho.read.queries import Views
-from daicho.read.rebuild import RebuildStep, rebuild
+from daicho.read.rebuild import RebuildStep
 from daicho.running import Running, Setup, joinable
 from daicho.sync import SyncApp
 from daicho.write.middleware.authorisation import Permit
@@ -451,19 +452,14 @@ class App:
         await running.queries.barrier(tables, after=goal, within=within)
         return Position(goal)
 
-    async def rebuild(self, name: str) -> AsyncIterator[RebuildStep]:
+    @property
+    def projections(self) -> Projections:
+        """The generations of views: build, compare, switch, roll back."""
+        return self._now.projections
+
+    def rebuild(self, name: str) -> AsyncIterator[RebuildStep]:
         """Builds a view again beside the live one and switches to it; yields how far it has come."""
-        fold = next((fold for fold in self.model.folds if fold.name == name), None)
-        if fold is None:
-            known = ", ".join(sorted(f.name for f in self.model.folds)) or "none"
-            raise UnknownView(f"there is no projection {name!r}", why=f"this App has {known}", do="check the name")
-        running = self._now
-        async for step in rebuild(
-            fold, running.storage, self.registry, running.owner, running.elsewhere.get(fold.name)
-        ):
-            if step.switched:
-                await running.relocate(name)
-            yield step
+        return self.projections.rebuild(name)
 
 
 _NO_CONTEXT = cast("Context", None)  # a query handler that asks for one is refused before it can matter

@@ -31,21 +31,23 @@ from daicho.ports.read_store import ReadStore
 from daicho.ports.storage import Joinable, Storage
 from daicho.ports.view_store import TableSpec
 from daicho.read import health
-from daicho.read.build import Build, processor_name
+from daicho.read.build import Build
 from daicho.read.changes import Changes
 from daicho.read.crew import Crew, Job
 from daicho.read.dead_letters import DeadLetters
 from daicho.read.elsewhere import Elsewhere
 from daicho.read.feed import Feed
+from daicho.read.generations import BUILDING, FORMER
 from daicho.read.history import History
 from daicho.read.lag import lag_of
 from daicho.read.live import Live
 from daicho.read.processor import PageProcessor, Processor
 from daicho.read.processors import Processors
 from daicho.read.progress import Lag, Progress
+from daicho.read.projections import Projections
 from daicho.read.projector import Inline, Projector
 from daicho.read.queries import Kept, Queries, Views, ViewState
-from daicho.read.rebuild import forget_build, projector_for
+from daicho.read.rebuild import projector_for
 from daicho.read.set_projector import SetProcessor, SetProjector
 from daicho.write.appending import Appender
 from daicho.write.execution import Execution
@@ -64,8 +66,6 @@ __all__ = ["Running", "Setup", "joinable"]
 
 _log = logging.getLogger("daicho")
 _RENEW_EVERY = 3.0
-_BUILDING = "building:"
-"""Before a processor's name: a checkpoint that says up to where a new view must come before it is complete."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,6 +166,7 @@ class Running:
         trials = Trials(storage, registry, self.projectors, self.reactions, bare, imagine)
         self.dead_letters = DeadLetters(storage, lambda: self.processors, trials, clock)
         self.steering = Processors(storage, self.crew.look)
+        self.projections = Projections(model.folds, storage, registry, self.owner, clock, self.elsewhere, self.relocate)
         self._opened = False
         self._heart: asyncio.Task[None] | None = None
 
@@ -222,6 +223,7 @@ class Running:
         else:
             for projector in self.projectors:
                 await projector.locate()
+                await projector.refusal()
         await self.feed.start()
         if not self._with_processors:
             return
@@ -260,38 +262,43 @@ class Running:
         storage, views, name = self.storage, projector.views, projector.table.name
         live = await views.live_generation(name)
         if live is not None:
-            projector.table = TableSpec(name, live, projector.table.row_type)
-            projector.name = processor_name(projector.table)
+            projector.move_to(live)
             if await views.shape_fits(projector.table):
                 await projector.check()
                 if projector.name not in known:
                     await storage.register(projector.name, position=0, fold=projector.fold.code)
+                await projector.take_up()
                 await self._still_building(projector, known)
                 return
-            # the row class changed: rows of the old shape cannot be read, so the view is built anew
+            # the row class changed: rows of the old shape cannot be read, so the view is built anew, unless it was
             newest = max(await views.generations(name))
-            projector.table = TableSpec(name, newest + 1, projector.table.row_type)
-            projector.name = processor_name(projector.table)
+            home = await projector.home()
+            projector.move_to(home or newest + 1)
+            if home is not None:
+                await projector.check()
+                await projector.take_up()
+                projector.complete_at = head if home > live else 0
+                return
         await views.open_table(projector.table)
         await projector.check()
         await storage.register(projector.name, position=0, fold=projector.fold.code)
         if head:
-            await storage.register(_BUILDING + projector.name, position=head)
+            await storage.register(BUILDING + projector.name, position=head)
         await views.switch(projector.table)
         if live is not None:
-            old = processor_name(TableSpec(name, live, projector.table.row_type))
-            await forget_build(old, storage, self.elsewhere.get(name))
+            await self.projections.generations(name).note(FORMER, live)
+        await projector.take_up()
         projector.complete_at = head
 
     async def _still_building(self, projector: Build[Any], known: Mapping[str, int]) -> None:
         """A build that was interrupted is not complete because it was begun."""
-        goal = known.get(_BUILDING + projector.name)
+        goal = known.get(BUILDING + projector.name)
         if goal is None:
             return
         if known.get(projector.name, 0) < goal:
             projector.complete_at = goal
         else:
-            await self.storage.forget(_BUILDING + projector.name)
+            await self.storage.forget(BUILDING + projector.name)
 
     async def stop(self) -> None:
         try:
@@ -325,9 +332,11 @@ class Running:
         for projector in self.projectors:
             if projector.fold.name == name and not self._with_processors:
                 await projector.locate()
+                await projector.refusal()
         for processor in self.processors:
             if isinstance(processor.consumer, (Projector, SetProjector)) and processor.consumer.fold.name == name:
                 await processor.relocate()
+        await self.crew.look()
 
     async def lag(self) -> list[Lag]:
         now = self._setup.clock.now

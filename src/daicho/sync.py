@@ -21,10 +21,13 @@ from daicho.core.streams import Position
 from daicho.ports.dead_letter_store import DeadLetter
 from daicho.ports.event_store import CommandOutcome
 from daicho.read.crud import CrudTable
+from daicho.read.diff import Diff
+from daicho.read.generations import Generation
 from daicho.read.health import LATE, Health
 from daicho.read.history import Trace
 from daicho.read.live import Change
 from daicho.read.progress import Lag
+from daicho.read.projections import Projections, ProjectionState
 from daicho.read.queries import PageOf, View
 from daicho.read.rebuild import RebuildStep
 from daicho.read.trial import Trial
@@ -269,13 +272,20 @@ class SyncApp:
 
     def rebuild(self, name: str) -> Iterator[RebuildStep]:
         """Builds a view again beside the live one. See App.rebuild; the generator must be used up."""
-        steps = self._app.rebuild(name)
+        return self._each(self._app.rebuild(name))
 
-        async def following() -> RebuildStep | None:
-            return await anext(steps, None)
+    def _each(self, items: AsyncIterator[T]) -> Iterator[T]:
+        """One by one, as they come."""
 
-        while step := self._run(following()):
-            yield step
+        async def following() -> T | None:
+            return await anext(items, None)
+
+        while (item := self._run(following())) is not None:
+            yield item
+
+    @property
+    def projections(self) -> SyncProjections:
+        return SyncProjections(self, self._app.projections)
 
     def parked(self, processor: str | None = None) -> Sequence[DeadLetter]:
         """Parked events, oldest first. See App.dead_letters."""
@@ -338,6 +348,35 @@ class SyncCrud(Generic[RowT]):
         self, *, order_by: str | None = None, descending: bool = False, limit: int | None = None, **equals: object
     ) -> list[RowT]:
         return self._run(self._table.find(order_by=order_by, descending=descending, limit=limit, **equals))
+
+
+class SyncProjections:
+    """The generations of views for synchronous code: see App.projections. Generators must be used up."""
+
+    def __init__(self, app: SyncApp, projections: Projections) -> None:
+        self._run, self._each = app._run, app._each  # pyright: ignore[reportPrivateUsage]
+        self._projections = projections
+
+    def rebuild(self, name: str, *, switch: bool = True, at_most: float | None = None) -> Iterator[RebuildStep]:
+        return self._each(self._projections.rebuild(name, switch=switch, at_most=at_most))
+
+    def deploy(self, name: str, *, at_most: float | None = None) -> Iterator[RebuildStep]:
+        return self._each(self._projections.deploy(name, at_most=at_most))
+
+    def diff(self, name: str, *, within: float = 10.0) -> Diff:
+        return self._run(self._projections.diff(name, within=within))
+
+    def verify(self, name: str, *, at_most: float | None = None, within: float = 10.0) -> Diff:
+        return self._run(self._projections.verify(name, at_most=at_most, within=within))
+
+    def switch(self, name: str) -> Generation:
+        return self._run(self._projections.switch(name))
+
+    def rollback(self, name: str) -> Generation:
+        return self._run(self._projections.rollback(name))
+
+    def list(self) -> list[ProjectionState]:
+        return self._run(self._projections.list())
 
 
 class SyncViews:

@@ -1,6 +1,7 @@
 """Every verb of the command line on a real store, and what it says when it cannot."""
 
 import asyncio
+import contextlib
 import csv
 import io
 import json
@@ -423,15 +424,36 @@ def test_what_the_app_cannot_read_is_shown_raw_and_found_by_the_doctor(run: Run,
 def test_a_projection_is_rebuilt_and_switched(shop: Run) -> None:
     told = data_of(shop("projection", "rebuild", "orders", "-o", "json"))
     assert (told["switched"], told["generation"], told["events"]) == (True, 2, 3)
-    [row, _] = data_of(shop("projection", "list", "-o", "json"))
-    assert (row["processor"], row["live"], row["code"], row["events_behind"]) == (
-        "projection:orders@2",
-        True,
-        "same",
-        0,
-    )
+    found = [row for row in data_of(shop("projection", "list", "-o", "json")) if row["name"] == "orders"]
+    assert [(row["processor"], row["live"], row["code"], row["events_behind"]) for row in found] == [
+        ("projection:orders@1", False, "same", 0),
+        ("projection:orders@2", True, "same", 0),
+    ]
     assert shop("query", "CountOrders").stdout == "2\n"
     assert "D302" in shop("projection", "rebuild", "nothing", exit_code=2).stderr
+
+
+def test_a_projection_is_deployed_compared_switched_and_rolled_back(shop: Run) -> None:
+    told = data_of(shop("projection", "deploy", "orders", "--at-most", "100000", "-o", "json"))
+    assert (told["switched"], told["generation"], told["events"]) == (False, 2, 3)
+    told = data_of(shop("projection", "diff", "orders", "-o", "json"))
+    assert (told["same"], told["equal"], told["live"], told["built"]) == (True, 2, 1, 2)
+    told = data_of(shop("projection", "switch", "orders", "-o", "json"))
+    assert (told["number"], told["live"], told["own"]) == (2, True, True)
+    assert "D306" in shop("projection", "switch", "orders", exit_code=1).stderr
+    assert "number" in shop("projection", "rollback", "orders").stdout
+    assert "D306" in shop("projection", "rollback", "orders", exit_code=1).stderr
+    assert shop("query", "CountOrders").stdout == "2\n"
+
+
+def test_a_row_that_was_changed_by_hand_is_told_by_the_exit_code(shop: Run, store: str) -> None:
+    assert data_of(shop("projection", "verify", "orders", "-o", "json"))["same"] is True
+    with contextlib.closing(sqlite3.connect(store.removeprefix("sqlite:///").partition("?")[0])) as connection:
+        connection.execute("delete from orders__1 where _key = 'o1'")
+        connection.commit()
+    told = data_of(shop("projection", "verify", "orders", "-o", "json", exit_code=1))
+    assert (told["same"], told["added"], told["added_keys"]) == (False, 1, ["o1"])
+    assert "added_keys" in shop("projection", "verify", "orders", exit_code=1).stdout
 
 
 def test_looking_changes_nothing(shop: Run, store: str) -> None:

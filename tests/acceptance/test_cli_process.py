@@ -13,8 +13,8 @@ from typing import IO, Any
 import pytest
 from click.testing import CliRunner
 
-import daicho
 from daicho.cli import main
+from daicho.read.projections import Projections
 from daicho.read.rebuild import RebuildStep
 
 ROOT = Path(__file__).parents[2]
@@ -158,11 +158,11 @@ def test_tail_for_people_is_one_line_an_event(here: Path) -> None:
 def test_an_interrupted_rebuild_says_how_to_go_on(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     order(1)
 
-    async def rebuild(app: daicho.App, name: str) -> AsyncIterator[RebuildStep]:
+    async def rebuild(_: Projections, name: str, *, at_most: float | None) -> AsyncIterator[RebuildStep]:
         yield RebuildStep(position=5, head=10, events=5, generation=2)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(daicho.App, "rebuild", rebuild)
+    monkeypatch.setattr(Projections, "rebuild", rebuild)
     result = CliRunner().invoke(main, ["projection", "rebuild", "orders"])
     assert result.exit_code == 130
     assert "interrupted at position 5 of 10" in result.stderr

@@ -5,7 +5,10 @@ from typing import Any
 
 from daicho.cli.output import plain
 from daicho.core.errors import NotParked
-from daicho.ports.dead_letter_store import DeadLetter, DeadLetterStore
+from daicho.core.segments import root_of
+from daicho.ports.dead_letter_store import DeadLetter
+from daicho.ports.storage import Storage
+from daicho.read.generations import former_builds
 
 __all__ = ["LETTER_COLUMNS", "letter_numbered", "letter_row", "letters_of"]
 
@@ -13,15 +16,16 @@ LETTER_COLUMNS = ("number", "processor", "key", "type", "position", "state", "at
 _PARKED, _ALL = ("parked", "retry"), ("parked", "retry", "retried", "skipped")
 
 
-async def letters_of(
-    store: DeadLetterStore, processor: str | None = None, *, everything: bool = False
-) -> Sequence[DeadLetter]:
-    """Oldest first; `processor` may be the short name: `orders` for `projection:orders@1`."""
+async def letters_of(store: Storage, processor: str | None = None, *, everything: bool = False) -> Sequence[DeadLetter]:
+    """Oldest first; `processor` may be the short name: `orders` for `projection:orders@1`. Without those of builds that
+    were live once."""
+    former = former_builds(await store.checkpoints())
     found = await store.letters(states=_ALL if everything else _PARKED, limit=2**31)
+    found = [x for x in found if root_of(x.processor) not in former]
     return [x for x in found if processor in (None, x.processor, x.processor.partition(":")[2].partition("@")[0])]
 
 
-async def letter_numbered(store: DeadLetterStore, number: int) -> DeadLetter:
+async def letter_numbered(store: Storage, number: int) -> DeadLetter:
     """Raises NotParked."""
     for letter in await letters_of(store, everything=True):
         if letter.number == number:

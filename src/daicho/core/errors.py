@@ -33,6 +33,7 @@
     │   ├── UnknownView             a query asked for a view that is not part of the App
     │   ├── NoSuchField             a query filters or orders by a field that the row does not have
     │   ├── NotSearchable           a query searches rows that cannot be searched
+    │   ├── NotBuilt                a generation to switch to, compare with or go back to is not there
     │   └── Rebuilding              a view is being built anew and has no complete answer yet
     ├── NotFound                    a tool was asked about something that is not there
     └── FlowError
@@ -75,6 +76,7 @@ __all__ = [
     "MissingHandler",
     "NoSuchField",
     "NotAuthorised",
+    "NotBuilt",
     "NotFound",
     "NotParked",
     "NotRunning",
@@ -426,6 +428,12 @@ class NotSearchable(ReadError):
     """A query searches rows whose class names no `search` fields, or whose words the store cannot keep."""
 
     code = "D305"
+
+
+class NotBuilt(ReadError):
+    """There is no generation of the view to switch to, to compare with, or to roll back to."""
+
+    code = "D306"
 
 
 class FlowError(DaichoError):

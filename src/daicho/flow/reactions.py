@@ -65,6 +65,7 @@ class Reaction:
         deciding  by command, a fingerprint of the code that decides it
         segment   of the streams, by their names, those that it deals with
         """
+        self.refused = ""
         self.part, self.segment, self.name = part, segment, segment.name(f"reaction:{part.name}")
         self.types = frozenset(registry.names_of(part.events))
         self._supply, self._send = supply, sender
@@ -81,6 +82,12 @@ class Reaction:
 
     async def locate(self) -> str:
         return self.name
+
+    async def refusal(self) -> str:
+        return self.refused
+
+    def judge(self, checkpoints: Sequence[Checkpoint]) -> str:
+        return self.refused
 
     async def begin(self, checkpoint: Checkpoint) -> int:
         await ask_if_mended(self._letters, self.name, self._code)

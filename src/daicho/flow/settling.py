@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 from daicho.core.errors import StaleAnswer, Unsettled
 from daicho.core.messages import Receipt
+from daicho.core.segments import root_of
 from daicho.flow.posted import Postman
 from daicho.ports.dead_letter_store import DeadLetterStore
 from daicho.ports.event_store import EventStore, Selection
@@ -42,7 +43,12 @@ class Settling:
             if not newest or newest[0].position <= position:
                 break
             position = newest[0].position
-        letters = [x for x in await self._letters.letters() if x.correlation_id == receipt.correlation_id]
+        names = {*self._processors()}  # not those of builds that nobody sees
+        letters = [
+            x
+            for x in await self._letters.letters()
+            if x.correlation_id == receipt.correlation_id and root_of(x.processor) in names
+        ]
         if letters:
             raise Unsettled(
                 f"{len(letters)} event(s) of this flow are parked; the first: {letters[0].type} at "

@@ -84,6 +84,11 @@ class CheckpointStore(Protocol):
         """Puts the checkpoint there by hand and takes it from its owner. Does nothing to one that is cut."""
         ...
 
+    async def unseat(self, processor: str) -> None:
+        """Takes the checkpoint from its owner, wherever it stands: what that one writes next is refused. Does nothing
+        if there is no such checkpoint."""
+        ...
+
     async def forget(self, processor: str) -> None:
         """Removes the checkpoint and everything parked under it."""
         ...

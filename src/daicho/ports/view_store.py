@@ -58,8 +58,16 @@ class ViewStore(Protocol):
         """Whether the stored table has the columns that the row class asks for. True if there is no such table."""
         ...
 
+    async def plain(
+        self, table: TableSpec, *, limit: int, after: str | None = None
+    ) -> list[tuple[str, dict[str, Any]]]:
+        """The next `limit` rows behind the key `after`, by key, as they are stored: values by field, of whatever class
+        the rows are, with all that had been committed before. For comparing tables of different shapes. A field that is
+        None may be missing."""
+        ...
+
     async def switch(self, table: TableSpec) -> None:
-        """Lets readers of the name see this generation, in one step."""
+        """Lets readers of the name see this generation, in one step. Its rows may be of another class."""
         ...
 
     async def drop_table(self, table: TableSpec) -> None: ...

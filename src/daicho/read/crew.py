@@ -64,6 +64,7 @@ class Crew:
         self._jobs = list(jobs)
         for job in self._jobs:
             job.processors[WHOLE] = job.processor(WHOLE)
+        self._name = team
         self._team, self._node = f"{NODE}{team}:", f"{NODE}{team}:{owner}"
         self._seen: dict[str, float] = {}
         """Other processes, and since when we know of them."""
@@ -99,6 +100,15 @@ class Crew:
         if self._watch is not None:
             await self._look()
 
+    async def _join(self, refused: Sequence[str]) -> None:
+        """Shares only with those that may run the same builds: what one may not run is nobody's share then."""
+        team = f"{NODE}{self._name}{''.join(f'~{name}' for name in refused)}:"
+        if team != self._team:
+            await self._checkpoints.forget(self._node)
+            self._team, self._node = team, team + self._owner
+            self._seen.clear()
+            await self._enlist()
+
     async def _enlist(self) -> None:
         await self._checkpoints.register(self._node, position=0)
         await self._checkpoints.claim(self._node, self._owner)
@@ -123,18 +133,25 @@ class Crew:
                 by_root.setdefault(root_of(each.processor), {})[segment_of(each.processor)] = each
         units: list[tuple[Job, Checkpoint]] = []
         at_goal = set[str]()
+        barred: list[str] = []
         for job in self._jobs:
             pieces = by_root.get(job.name, {})
             goal = None
-            if pieces and len(pieces) != job.wanted and not await self._has_letters(job, pieces):
+            refused = job.whole.judge(stored)
+            if pieces and not refused and len(pieces) != job.wanted and not await self._has_letters(job, pieces):
                 goal = await self._goal(job, pieces, by_root.get(_MERGE + job.name, {}).get(WHOLE))
                 if await self._recut(job, pieces):
                     return True  # the next look finds the new ones
             await self._arrange(job, pieces, goal)
             for segment, piece in pieces.items():
                 job.processors[segment].check(piece)
+                job.processors[segment].consumer.judge(stored)
+            if refused:
+                barred.append(job.name)
+                continue
             at_goal |= {each.processor for each in pieces.values() if goal is not None and each.position >= goal}
             units += [(job, each) for each in pieces.values() if each.owner not in NOBODY]
+        await self._join(barred)
         nodes = await self._nodes(stored, newcomer_after)
         share, rest = divmod(len(units), len(nodes))
         chosen = self._chosen(units, share + (nodes.index(self._owner) < rest))

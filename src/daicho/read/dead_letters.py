@@ -8,9 +8,12 @@ from datetime import timedelta
 from typing import Any
 
 from daicho.core.errors import InvalidMessage, NotParked, StoreError
+from daicho.core.segments import root_of
 from daicho.core.times import to_text
 from daicho.ports.clock import Clock
-from daicho.ports.dead_letter_store import DeadLetter, DeadLetterStore
+from daicho.ports.dead_letter_store import DeadLetter
+from daicho.ports.storage import Storage
+from daicho.read.generations import former_builds
 from daicho.read.processor import Processor
 from daicho.read.trial import Trial
 
@@ -26,7 +29,7 @@ class DeadLetters:
 
     def __init__(
         self,
-        letters: DeadLetterStore,
+        letters: Storage,
         processors: Callable[[], Sequence[Processor[Any]]],
         trials: Callable[[Sequence[DeadLetter]], Awaitable[Trial]],
         clock: Clock,
@@ -38,6 +41,8 @@ class DeadLetters:
         """Parked letters, oldest first; with `everything`, also those retried or skipped."""
         states = (*_OPEN, "retried", "skipped") if everything else _OPEN
         found = await self._letters.letters(None, states=states, limit=_ALL)
+        former = former_builds(await self._letters.checkpoints()) if found else set[str]()
+        found = [x for x in found if root_of(x.processor) not in former]
         return [x for x in found if processor is None or processor in (x.processor, _short(x.processor))]
 
     async def show(self, number: int) -> DeadLetter:
@@ -66,11 +71,9 @@ class DeadLetters:
         if number is not None:
             letter = await self.show(number)
             asked = await self._letters.ask_retry(letter.processor, number=number)
-        elif processor is not None:
+        else:
             names = {x.processor for x in await self.list(processor)}
             asked = sum([await self._letters.ask_retry(name) for name in sorted(names)])
-        else:
-            asked = await self._letters.ask_retry()
         self._wake()
         return asked
 
@@ -97,7 +100,7 @@ class DeadLetters:
     async def retried(self, within: float = 10.0) -> None:
         """Waits until no asked-for retry is outstanding."""
         async with asyncio.timeout(within):
-            while await self._letters.letters(states=("retry",), limit=1):  # noqa: ASYNC110 - another process may do it
+            while any(x.state == "retry" for x in await self.list()):  # noqa: ASYNC110 - another process may do it
                 await asyncio.sleep(0.005)
 
     def _wake(self) -> None:

@@ -98,6 +98,11 @@ class Elsewhere(ViewStore):
     async def shape_fits(self, table: TableSpec) -> bool:
         return await self.store.shape_fits(table)
 
+    async def plain(
+        self, table: TableSpec, *, limit: int, after: str | None = None
+    ) -> list[tuple[str, dict[str, Any]]]:
+        return await self.store.plain(table, limit=limit, after=after)
+
     async def switch(self, table: TableSpec) -> None:
         await self.store.switch(table)
 

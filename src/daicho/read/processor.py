@@ -14,6 +14,7 @@ import random
 import time
 import traceback
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 from daicho.core.errors import LostLease, StoreClosed, StoreError
@@ -41,11 +42,21 @@ class Runnable(Protocol):
 
     name: str
     types: frozenset[str]
+    refused: str
+    """Why this process may not run it where it is now, as far as that was looked at; empty if it may."""
     segment: Segment
     """Which part of the work it does."""
 
     async def locate(self) -> str:
         """The name of the checkpoint to run under; it changes when another build of a view goes live."""
+        ...
+
+    async def refusal(self) -> str:
+        """Why this process may not run it where it is now; empty if it may."""
+        ...
+
+    def judge(self, checkpoints: Sequence[Checkpoint]) -> str:
+        """The same, from all checkpoints as they have just been read."""
         ...
 
     async def begin(self, checkpoint: Checkpoint) -> int:
@@ -102,7 +113,8 @@ class Processor(ABC, Generic[C]):
         hand, for others to claim."""
         if may_run != self._may_run:
             self._may_run = may_run
-            self._told.set() if may_run else self._told.clear()
+            if may_run:
+                self._told.set()
 
     def check(self, checkpoint: Checkpoint) -> None:
         """Has it claim again what it believes to have, if that was paused, put back, or taken over meanwhile."""
@@ -126,6 +138,7 @@ class Processor(ABC, Generic[C]):
             return
         if self._moving is None:
             self._moving = asyncio.get_running_loop().create_future()
+            self._told.set()
         self.nudge()
         await asyncio.wait([self._moving, self._task], return_when=asyncio.FIRST_COMPLETED)
 
@@ -157,9 +170,12 @@ class Processor(ABC, Generic[C]):
                 if self._moving is not None:
                     self._moving.set_result(None)
                     self._moving = None
-                checkpoint = await self._checkpoints.claim(self.name, self._owner) if self._may_run else None
+                refusal = await self.consumer.refusal() if self._may_run else self.consumer.refused
+                checkpoint = None
+                if self._may_run and not refusal:
+                    checkpoint = await self._checkpoints.claim(self.name, self._owner)
                 if checkpoint is None:
-                    self.state = "waiting"
+                    self.state, self.error = "waiting", refusal
                     await self._wait_for_turn()
                     continue
                 position = await self.consumer.begin(checkpoint)
@@ -212,15 +228,13 @@ class Processor(ABC, Generic[C]):
             await self._advance(position)
 
     async def _wait_for_turn(self) -> None:
-        """Or for a while: another build may go live meanwhile."""
-        if self._may_run:  # and somebody else has it
-            await asyncio.sleep(_LOOK_AGAIN)
-            return
+        """Or for a while: another build may go live meanwhile, or whoever has it give it up."""
         try:
             async with asyncio.timeout(_LOOK_AGAIN):
                 await self._told.wait()
         except TimeoutError:
             pass
+        self._told.clear()
 
     @abstractmethod
     async def _step(self, position: int) -> int:

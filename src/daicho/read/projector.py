@@ -1,5 +1,6 @@
 """Runs a projection: folds a page of events in memory, writes rows and checkpoint together."""
 
+import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from daicho.core.projection import Fold
 from daicho.core.registry import Registry
 from daicho.core.segments import WHOLE, Segment
 from daicho.core.stored import StoredEvent, recorded
-from daicho.ports.checkpoint_store import Advance, Checkpoint
+from daicho.ports.checkpoint_store import Advance, Checkpoint, CheckpointStore
 from daicho.ports.dead_letter_store import DeadLetter, DeadLetterStore, ParkedEvent
 from daicho.ports.event_store import EventStore, InlineTransaction, Narrow, Selection
 from daicho.ports.probe import Probe
@@ -21,6 +22,7 @@ from daicho.ports.view_store import TableSpec, ViewChange, ViewStore
 from daicho.read.build import Build
 from daicho.read.elsewhere import Elsewhere
 from daicho.read.feed import Page
+from daicho.read.generations import ADOPTED, processor_name
 from daicho.read.mended import ask_if_mended
 from daicho.read.processor import parked
 
@@ -53,11 +55,12 @@ class Projector(Build[Fold[Any]]):
         views: ViewStore,
         letters: DeadLetterStore,
         store: EventStore,
+        checkpoints: CheckpointStore,
         registry: Registry,
         probe: Probe,
         segment: Segment = WHOLE,
     ) -> None:
-        super().__init__(fold, table, views, registry, segment)
+        super().__init__(fold, table, views, registry, checkpoints, segment)
         self._letters, self._store, self._registry, self._probe = letters, store, registry, probe
         self._code = fingerprint(fold.code, registry.code_of(fold.events))
         self._rows: OrderedDict[str, Row | None] = OrderedDict()
@@ -65,6 +68,19 @@ class Projector(Build[Fold[Any]]):
         """For rows elsewhere: the position of the last event that each of `_rows` has seen."""
         self._elsewhere = views if isinstance(views, Elsewhere) else None
         self._parked: set[str] = set()
+
+    async def _go(self, generation: int) -> None:
+        if not (self._follows and self.fold.part.inline and generation > self.table.generation):
+            await super()._go(generation)
+            return
+        # appends have kept the old rows up to the moment: who saw them there shall not miss them in the new ones
+        self.moving = asyncio.get_running_loop().create_future()
+        try:
+            await super()._go(generation)
+            self.complete_at = 0 if self.refused else await self._store.head()
+        finally:
+            self.moving.set_result(None)
+            self.moving = None
 
     async def begin(self, checkpoint: Checkpoint) -> int:
         self._forget_rows()
@@ -303,12 +319,16 @@ class Inline:
         first, last = events[0].position, events[-1].position
         records: list[RecordedEvent[Any]] | None = None
         for projector in self._projectors:
-            if transaction.checkpoint(projector.name) != first - 1 or transaction.has_parked(projector.name):
+            table = projector.table  # once: the projector may move to another build meanwhile
+            name = processor_name(table)
+            if projector.refused or (projector.adopted and transaction.checkpoint(ADOPTED + name) is None):
+                continue  # these rows are another code's
+            if transaction.checkpoint(name) != first - 1 or transaction.has_parked(name):
                 continue
             if any(event.type in projector.types for event in events):
                 try:
                     records = records or [recorded(event, self._registry) for event in events]
-                    self._fold(transaction, projector, records)
+                    self._fold(transaction, projector, table, records)
                 except Exception as error:
                     raise ProjectionFailed(
                         f"the inline projection {projector.fold.name!r} raised {error!r}",
@@ -317,11 +337,13 @@ class Inline:
                         projection=projector.fold.name,
                         position=first,
                     ) from error
-            transaction.advance(projector.name, last)
+            transaction.advance(name, last)
 
     @staticmethod
-    def _fold(transaction: InlineTransaction, projector: Projector, records: Sequence[RecordedEvent[Any]]) -> None:
-        fold, table = projector.fold, projector.table
+    def _fold(
+        transaction: InlineTransaction, projector: Projector, table: TableSpec, records: Sequence[RecordedEvent[Any]]
+    ) -> None:
+        fold = projector.fold
         mine = [(record, fold.keys(record.event, record)) for record in records if record.type in projector.types]
         rows: dict[str, Any] = dict(transaction.rows(table, sorted({key for _, keys in mine for key in keys})))
         changed: dict[str, Any] = {}

@@ -28,6 +28,8 @@ class ViewState(Protocol):
     """Where its rows are."""
     complete_at: int
     """Position below which the view has never been complete; 0 once it has been."""
+    moving: asyncio.Future[None] | None
+    """Ends when it is known what readers are to get."""
 
 
 class Kept:
@@ -35,6 +37,7 @@ class Kept:
 
     name = ""
     complete_at = 0
+    moving: asyncio.Future[None] | None = None
 
     def __init__(self, table: TableSpec, views: ViewStore) -> None:
         self.table, self.views = table, views
@@ -147,6 +150,8 @@ class View(Generic[RowT]):
         if not state.name:
             return
         loop = asyncio.get_running_loop()
+        if state.moving is not None:
+            await asyncio.wait([state.moving])
         if state.complete_at:
             left = reading.deadline - loop.time() if reading and reading.deadline else 5.0
             if behind := await self._progress.reach(lambda: [state.name], state.complete_at, max(0.0, left)):

@@ -1,29 +1,36 @@
 """A view built again from the beginning, beside the one that readers see."""
 
 import asyncio
+import math
+import time
 from collections.abc import AsyncIterator
+from contextlib import aclosing
+from datetime import timedelta
 from typing import Any, TypeAlias
 
 import msgspec
 
+from daicho.core.errors import InvalidMessage
 from daicho.core.projection import Fold
 from daicho.core.registry import Registry
-from daicho.core.segments import WHOLE, Segment, root_of
+from daicho.core.segments import WHOLE, Segment
 from daicho.core.sql_projection import SqlFold
 from daicho.ports.checkpoint_store import Advance, Checkpoint
+from daicho.ports.clock import Clock
 from daicho.ports.event_store import Narrow, Selection
 from daicho.ports.probe import Probe, silent
 from daicho.ports.storage import Storage
 from daicho.ports.view_store import TableSpec
-from daicho.read.build import processor_name
 from daicho.read.elsewhere import Elsewhere
 from daicho.read.feed import Page
+from daicho.read.generations import ADOPTED, BUILT, FORMER, Generations, builder_name, generation_of, processor_name
 from daicho.read.projector import Projector
 from daicho.read.set_projector import Place, SetProjector
 
-__all__ = ["RebuildStep", "forget_build", "projector_for", "rebuild"]
+__all__ = ["Builder", "RebuildStep", "projector_for"]
 
 _PAGE = 5000
+_RENEW_EVERY = 3.0
 
 Done: TypeAlias = tuple[int, int, int]
 """Position, head, events dealt with in this step."""
@@ -38,6 +45,10 @@ class RebuildStep(msgspec.Struct, frozen=True, kw_only=True):
     """Events folded so far."""
     generation: int
     switched: bool = False
+    events_per_second: float = 0.0
+    """Since this run began."""
+    seconds_left: float | None = None
+    """Until the head, at this rate. None: not known yet."""
 
 
 def projector_for(
@@ -52,79 +63,176 @@ def projector_for(
     """`elsewhere`: where its rows are, if not with the events. Raises ConfigurationError if the store cannot run it."""
     if isinstance(fold, SqlFold):
         return SetProjector(fold, table, storage, registry, probe)
-    return Projector(fold, table, elsewhere or storage, storage, storage, registry, probe, segment)
+    return Projector(fold, table, elsewhere or storage, storage, storage, storage, registry, probe, segment)
 
 
-async def forget_build(name: str, storage: Storage, elsewhere: Elsewhere | None) -> None:
-    """Removes the checkpoint of a build and of its segments, wherever they are kept."""
-    for each in await storage.checkpoints():
-        if root_of(each.processor) == name:
-            await storage.forget(each.processor)
-            if elsewhere is not None:
-                await elsewhere.forget(each.processor)
+class Builder:
+    """Builds generations of one view, with the code of this App. Reactions are not run.
 
-
-async def rebuild(
-    fold: Fold[Any] | SqlFold[Any],
-    storage: Storage,
-    registry: Registry,
-    owner: str,
-    elsewhere: Elsewhere | None = None,
-) -> AsyncIterator[RebuildStep]:
-    """Builds the next generation of a view and switches readers to it once it has caught up.
-
-    The old one stays live, and is kept, until the switch, which is one transaction. Interrupted, it can be run again:
-    it goes on where it was. Reactions are not run.
+    One process at a time builds a generation; interrupted, it can be gone on with, by any.
     """
-    name = fold.name
-    views = elsewhere or storage
-    live = await views.live_generation(name) or 0
-    built = [g for g in await views.generations(name) if g > live]
-    table = TableSpec(name, built[-1] if built else live + 1, fold.part.row_type)
-    if built:
-        await _keep_if_usable(table, fold, storage, elsewhere)
-    projector = projector_for(fold, table, storage, registry, silent, elsewhere)
-    await views.open_table(table)
-    await projector.check()
-    await storage.register(projector.name, position=0, fold=fold.code)
-    claimed = await storage.claim(projector.name, owner)
-    while claimed is None:
-        await asyncio.sleep(0.1)
-        claimed = await storage.claim(projector.name, owner)
-    position, dealt = await projector.begin(claimed), 0
-    claimed = msgspec.structs.replace(claimed, position=position)
-    if isinstance(projector, SetProjector):
-        steps = _by_sql(projector, storage, claimed)
-    else:
-        steps = _by_fold(projector, storage, registry, claimed)
-    async for position, head, events in steps:
-        if events:
-            dealt += events
-            yield RebuildStep(position=position, head=head, events=dealt, generation=table.generation)
-    await views.switch(table)
-    if live:
-        # whoever runs the old build loses its lease and moves over; the old rows stay until the next rebuild
-        await forget_build(processor_name(TableSpec(name, live, fold.part.row_type)), storage, elsewhere)
-    for old in await views.generations(name):
-        if old < live:
-            await views.drop_table(TableSpec(name, old, fold.part.row_type))
-    yield RebuildStep(position=position, head=position, events=dealt, generation=table.generation, switched=True)
+
+    def __init__(
+        self,
+        fold: Fold[Any] | SqlFold[Any],
+        storage: Storage,
+        registry: Registry,
+        owner: str,
+        clock: Clock,
+        elsewhere: Elsewhere | None = None,
+    ) -> None:
+        self.fold, self._storage, self._registry, self._owner, self._clock = fold, storage, registry, owner, clock
+        self._elsewhere = elsewhere
+        self.generations = Generations(fold.name, fold.part.row_type, storage, elsewhere)
+
+    async def next_table(self) -> TableSpec:
+        """For the next generation: the one whose build was interrupted, if this code began it, or a fresh one. No other
+        is left beside it and the live one, and the one before that."""
+        generations = self.generations
+        live, numbers = await generations.live(), await generations.numbers()
+        above = [number for number in numbers if number > live]
+        if above and await self._can_go_on(generations.table(above[-1])):
+            return generations.table(above[-1])
+        fresh = await self._fresh(live)
+        for number in above:
+            await generations.drop(number, notes=False)
+        return generations.table(fresh)
+
+    async def spare_table(self) -> TableSpec:
+        """For a generation that nobody is ever to see."""
+        numbers = await self.generations.numbers()
+        return self.generations.table(max([await self._fresh(await self.generations.live()) - 1, *numbers]) + 1)
+
+    async def _fresh(self, live: int) -> int:
+        """Numbers of builds that processes may have run are not used again."""
+        noted = [
+            generation_of(c.processor, self.fold.name) or 0
+            for c in await self._storage.checkpoints()
+            if c.processor.startswith((BUILT, FORMER))
+        ]
+        return max([live, *noted]) + 1
+
+    async def _can_go_on(self, table: TableSpec) -> bool:
+        name, checkpoints = processor_name(table), await self._storage.checkpoints()
+        begun = next((c for c in checkpoints if c.processor == name), None)
+        is_done = any(c.processor in (BUILT + name, FORMER + name) for c in checkpoints)
+        return (
+            begun is not None
+            and begun.fold == self.fold.code
+            and not is_done
+            and await self.generations.views.shape_fits(table)
+        )
+
+    async def build(
+        self, table: TableSpec, *, at_most: float | None = None, up_to: int | None = None, is_spare: bool = False
+    ) -> AsyncIterator[RebuildStep]:
+        """Folds what lies before the head, or `up_to`, into the table. `at_most`: events per second. `is_spare`: nobody
+        is to see it, and it does not count as a deployment of this code."""
+        if at_most is not None and not at_most > 0:
+            raise InvalidMessage(f"at_most={at_most} would never end", do="give events per second, more than 0")
+        storage, builder, views = self._storage, builder_name(self._owner), self.generations.views
+        await views.open_table(table)
+        await self._projector(table, WHOLE).check()
+        if not await self.generations.is_begun(table.generation):
+            await storage.register(processor_name(table), position=0, fold=None if is_spare else self.fold.code)
+        size = _PAGE if at_most is None else max(1, min(_PAGE, math.ceil(at_most / 4)))
+        try:
+            for segment in await self.generations.segments(table.generation):
+                projector = self._projector(table, segment)
+                claimed = await self.generations.seize(projector.name, builder)
+                claimed = msgspec.structs.replace(claimed, position=await projector.begin(claimed))
+                if up_to is not None and up_to <= claimed.position:
+                    continue
+                if isinstance(projector, SetProjector):
+                    steps = _by_sql(projector, storage, claimed, up_to, None if at_most is None else size)
+                else:
+                    steps = _by_fold(projector, storage, self._registry, claimed, up_to, size)
+                pace = _Pace(self._clock, claimed.position, at_most)
+                renewed = time.monotonic()
+                async with aclosing(steps):  # type: ignore[type-var]
+                    async for position, head, events in steps:
+                        if events:
+                            yield pace.step(table, position, head, events)
+                            await pace.keep()
+                        if time.monotonic() - renewed > _RENEW_EVERY:
+                            await storage.renew(builder)
+                            renewed = time.monotonic()
+        finally:
+            await storage.release(builder)
+
+    def _projector(self, table: TableSpec, segment: Segment) -> Projector | SetProjector:
+        return projector_for(self.fold, table, self._storage, self._registry, silent, self._elsewhere, segment)
+
+    async def catch_up(self, table: TableSpec, up_to: int | None = None) -> None:
+        """Brings a build of this code to the head, or at least `up_to`."""
+        steps = self.build(table, up_to=up_to)
+        async with aclosing(steps):  # type: ignore[type-var]
+            async for _ in steps:
+                pass
+
+    async def make_live(self, table: TableSpec) -> None:
+        """Lets readers see it, as soon as it has seen everything that the live one has seen: no row that was there is
+        missing for a moment. The live one becomes the one to roll back to; older ones go."""
+        generations = self.generations
+        live = await generations.live()
+        await self.catch_up(table)  # nearly all of it, while the live one goes on
+        if live:
+            async with generations.held(live, self._owner) as (_, furthest):
+                await self.catch_up(table, furthest)
+                await generations.views.switch(table)
+            await generations.note(FORMER, live)
+            await generations.forget_note(ADOPTED, live)
+        else:
+            await generations.views.switch(table)
+        for note in (BUILT, FORMER):
+            await generations.forget_note(note, table.generation)
+        if live:
+            await generations.drop_all_but(live, table.generation)
+
+
+class _Pace:
+    """How fast a build goes, and how fast it may."""
+
+    def __init__(self, clock: Clock, position: int, at_most: float | None) -> None:
+        self._clock, self._began_at, self._at_most = clock, position, at_most
+        self._began, self._events = clock.now(), 0
+
+    def step(self, table: TableSpec, position: int, head: int, events: int) -> RebuildStep:
+        self._events += events
+        seconds = (self._clock.now() - self._began).total_seconds()
+        passed = position - self._began_at
+        return RebuildStep(
+            position=position,
+            head=head,
+            events=self._events,
+            generation=table.generation,
+            events_per_second=self._events / seconds if seconds > 0 else 0.0,
+            seconds_left=max(0, head - position) * seconds / passed if seconds > 0 and passed > 0 else None,
+        )
+
+    async def keep(self) -> None:
+        """Waits until the next events may come."""
+        if self._at_most is None:
+            return
+        due = self._began + timedelta(seconds=self._events / self._at_most)
+        if (wait := (due - self._clock.now()).total_seconds()) > 0:
+            await self._clock.sleep(wait)
 
 
 async def _by_fold(
-    projector: Projector, storage: Storage, registry: Registry, claimed: Checkpoint
+    projector: Projector, storage: Storage, registry: Registry, claimed: Checkpoint, up_to: int | None, size: int
 ) -> AsyncIterator[Done]:
     position, token = claimed.position, claimed.token
     types = tuple(sorted(projector.types))
     coming: asyncio.Task[list[Narrow]] | None = None
     while True:
-        head = await storage.head()
+        head = await storage.head() if up_to is None else up_to
         wanted = Selection(after=position, up_to=head, types=types)
-        narrow = await (coming or storage.read_narrow(wanted, limit=_PAGE))
+        narrow = await (coming or storage.read_narrow(wanted, limit=size))
         coming = None
-        if len(narrow) == _PAGE:  # the next page is read while this one is folded and written
+        if len(narrow) == size:  # the next page is read while this one is folded and written
             behind = Selection(after=narrow[-1][0], up_to=head, types=types)
-            coming = asyncio.ensure_future(storage.read_narrow(behind, limit=_PAGE))
+            coming = asyncio.ensure_future(storage.read_narrow(behind, limit=size))
             await asyncio.sleep(0)  # so that it is really asked for, before we are busy with this page
         if not narrow:
             if position < head:
@@ -132,35 +240,28 @@ async def _by_fold(
                 page.last = head
                 position = await projector.consume(page, [], token, position)
                 yield position, head, 0
-            if await storage.head() == head:
+            if up_to is not None or await storage.head() == head:
                 break
             continue
         if await projector.consume_narrow(narrow, token, position):
             position = narrow[-1][0]
         else:
-            page = Page(position, await storage.read(wanted, limit=_PAGE), registry)
+            page = Page(position, await storage.read(wanted, limit=size), registry)
             position = await projector.consume(page, list(range(len(page.events))), token, position)
         yield position, head, len(narrow)
-        if len(narrow) < _PAGE:
+        if len(narrow) < size and up_to is None:
             break  # what came meanwhile is little, and as long as others write there will always be some
 
 
-async def _by_sql(projector: SetProjector, storage: Storage, claimed: Checkpoint) -> AsyncIterator[Done]:
+async def _by_sql(
+    projector: SetProjector, storage: Storage, claimed: Checkpoint, up_to: int | None, size: int | None
+) -> AsyncIterator[Done]:
     place = Place(claimed.position, claimed.position)
-    while place.more:
-        head = await storage.head()
-        place = await projector.step(claimed.token, place, head)
+    while True:
+        head = await storage.head() if up_to is None else up_to
+        goal = head if size is None else min(head, place.position + size)
+        place = await projector.step(claimed.token, place, goal)
         yield place.position, head, place.events
+        if not place.more and goal == head:
+            break
     await storage.advance(Advance(processor=projector.name, token=claimed.token, old=place.stored, new=place.position))
-
-
-async def _keep_if_usable(
-    table: TableSpec, fold: Fold[Any] | SqlFold[Any], storage: Storage, elsewhere: Elsewhere | None
-) -> None:
-    """An interrupted build is gone on with if the same code began it; otherwise nothing of it is left."""
-    name = processor_name(table)
-    begun = next((c for c in await storage.checkpoints() if c.processor == name), None)
-    if begun is None or begun.fold != fold.code or not await (elsewhere or storage).shape_fits(table):
-        # first, so that rows without a checkpoint are the only thing a crash can leave
-        await forget_build(name, storage, elsewhere)
-        await (elsewhere or storage).drop_table(table)

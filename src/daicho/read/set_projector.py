@@ -51,7 +51,7 @@ class SetProjector(Build[SqlFold[Any]]):
         self, fold: SqlFold[Any], table: TableSpec, storage: Storage, registry: Registry, probe: Probe
     ) -> None:
         """Raises ConfigurationError if the store cannot run it."""
-        super().__init__(fold, table, storage, registry)
+        super().__init__(fold, table, storage, registry, storage)
         self._sets = _able(storage, fold.name)
         self._statements = fold.statements(self._sets.dialect)
         if registry.codec != "json":

@@ -156,6 +156,32 @@ class CheckpointStoreContract(Contract):
         assert theirs.token > mine.token
         await store.advance(advance(theirs, 3))
 
+    async def test_who_is_unseated_writes_nothing_more_and_the_checkpoint_stays_where_it_was(
+        self, store: Storage
+    ) -> None:
+        mine = await claimed(store, position=3)
+        await store.advance(advance(mine, 9))
+        await store.unseat(ORDERS)
+        now = await present(store)
+        assert (now.position, now.owner) == (9, None)
+        with pytest.raises(LostLease):
+            await store.advance(advance(mine, 10, old=9))
+        theirs = await store.claim(ORDERS, "two")
+        assert theirs is not None
+        assert theirs.token > mine.token
+        await store.advance(advance(theirs, 10, old=9))
+
+    async def test_who_is_unseated_may_claim_again_with_a_fresh_token(self, store: Storage) -> None:
+        mine = await claimed(store)
+        await store.unseat(ORDERS)
+        again = await store.claim(ORDERS, "one")
+        assert again is not None
+        assert again.token > mine.token
+
+    async def test_unseating_from_an_unknown_checkpoint_does_nothing(self, store: Storage) -> None:
+        await store.unseat("projection:unknown")
+        assert list(await store.checkpoints()) == []
+
     async def test_a_forgotten_checkpoint_is_gone(self, store: Storage) -> None:
         mine = await claimed(store)
         await claimed(store, "projection:stock")

@@ -630,6 +630,34 @@ class RowsContract(Contract):
             assert await store.shape_fits(TableSpec("stock", 1, row_type)) is False
             assert await store.shape_fits(TableSpec("stock", 2, row_type)) is True
 
+    async def test_plain_rows_are_read_whatever_their_class(self, store: ViewStore) -> None:
+        before = TableSpec("stock", 1, Before)
+        await store.open_table(before)
+        for n, sku in enumerate(["ink", "pen", "cap", "nib", "mug"]):
+            await put(store, {sku: Before(sku=sku, pieces=n)}, table=before)
+        await put(store, {}, "mug", table=before)
+        await store.settle(before)
+        for row_type in (Before, Added, Removed, Retyped, Renamed):
+            table = TableSpec("stock", 1, row_type)
+            first = await store.plain(table, limit=3)
+            assert first == [
+                ("cap", {"sku": "cap", "pieces": 2}),
+                ("ink", {"sku": "ink", "pieces": 0}),
+                ("nib", {"sku": "nib", "pieces": 3}),
+            ]
+            assert await store.plain(table, limit=3, after="nib") == [("pen", {"sku": "pen", "pieces": 1})]
+            assert await store.plain(table, limit=3, after="pen") == []
+
+    async def test_readers_may_be_sent_back_to_rows_of_another_class(self, store: ViewStore) -> None:
+        before, after = TableSpec("stock", 1, Before), TableSpec("stock", 2, Added)
+        for table in (before, after):
+            await store.open_table(table)
+        await put(store, {"pen": Before(sku="pen", pieces=1)}, table=before)
+        await store.switch(after)
+        await store.switch(TableSpec("stock", 1, Added))
+        assert await store.live_generation("stock") == 1
+        assert await store.find(before, {}) == [Before(sku="pen", pieces=1)]
+
     async def test_a_new_generation_takes_the_new_shape(self, store: ViewStore) -> None:
         before, after = TableSpec("stock", 1, Before), TableSpec("stock", 2, Added)
         await store.open_table(before)

@@ -99,6 +99,11 @@ class MemoryCheckpoints(Shelf):
                     present, position=position, owner=None, token=present.token + 1, updated_at=self._time()
                 )
 
+    async def unseat(self, processor: str) -> None:
+        async with self._critical() as contents:
+            if present := contents.checkpoints.get(processor):
+                contents.checkpoints[processor] = replace(present, owner=None, token=present.token + 1)
+
     async def forget(self, processor: str) -> None:
         async with self._critical() as contents:
             contents.checkpoints.pop(processor, None)

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any
 
+import msgspec
+
 from daicho.adapters.stores.memory.checkpoints import move_checkpoint
 from daicho.adapters.stores.memory.contents import Contents, Shelf, StoredTable
 from daicho.adapters.stores.memory.letters import park_all, went_through
@@ -39,6 +41,14 @@ class MemoryViews(Shelf):
         async with self._critical() as contents:
             stored = contents.tables.get((table.name, table.generation))
             return stored is None or stored.shape == shape_of(table.row_type)
+
+    async def plain(
+        self, table: TableSpec, *, limit: int, after: str | None = None
+    ) -> list[tuple[str, dict[str, Any]]]:
+        async with self._critical() as contents:
+            rows = opened(contents, table).rows
+            keys = sorted(key for key in rows if after is None or key > after)
+            return [(key, msgspec.msgpack.decode(rows[key])) for key in keys[:limit]]
 
     async def switch(self, table: TableSpec) -> None:
         async with self._critical() as contents:

@@ -82,6 +82,9 @@ class PostgresCheckpoints(Part):
     async def rewind(self, processor: str, position: int) -> None:
         await self._changed(self._queries["rewind"], (position, self._time(), processor))
 
+    async def unseat(self, processor: str) -> None:
+        await self._changed(self._queries["unseat"], (processor,))
+
     async def forget(self, processor: str) -> None:
         await self._changed(self._queries["forget"], (processor, processor))
 

@@ -80,6 +80,11 @@ update daicho.daicho_checkpoints
 set position = %s, updated_at = %s, owner = null, lease_until = '-infinity', token = token + 1
 where processor = %s and owner is distinct from 'cut'
 
+-- name: unseat
+-- processor
+update daicho.daicho_checkpoints
+set owner = null, lease_until = '-infinity', token = token + 1 where processor = %s
+
 -- name: forget
 -- processor, processor
 with letters as (delete from daicho.daicho_dead_letters where processor = %s)

@@ -13,8 +13,10 @@ from daicho.core.messages import Row
 from daicho.core.words import terms
 from daicho.ports.view_store import Mark, TableSpec
 
-__all__ = ["Table", "table_for"]
+__all__ = ["Table", "public", "table_for"]
 
+_OURS = ("_key", "_exact", "_words")
+"""Columns that are no fields of rows."""
 _RESERVED = re.compile(r"(events|event_tags|(daicho|sqlite)_.*|.*__\d+)\Z", re.IGNORECASE | re.DOTALL)
 _LONGEST = 63
 _KEYS = "(select json_array_elements_text(%s))"
@@ -61,6 +63,11 @@ def _given(column: Column) -> str:
     return f"{_bound(_identifier(column.name))} {column.kind.sent or column.kind.type}"
 
 
+def public(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """Without those that are no fields of rows."""
+    return {name: value for name, value in columns.items() if name not in _OURS}
+
+
 class Table:
     """All statements about one table. Names are quoted, values are bound."""
 
@@ -95,8 +102,7 @@ class Table:
             self.create.append(f"create index on {self.table} using gin (_words)")
         self.drop = f"drop table if exists {self.table}"
         self.drop_view = f"drop view if exists {view}"
-        selected = ", ".join(fields) or "_key"
-        self.put_view = f"create or replace view {view} as select {selected} from {self.table}"  # noqa: S608
+        self.put_view = self.put_view_of(column.name for column in columns)
         given = ", ".join([*map(_given, columns), *(f"{n} json" for n in notes), *(f"{each} text[]" for each in words)])
         written = ["_key", *fields, *notes, *words]
         stored = [c.kind.stored.format(field) for c, field in zip(columns, fields, strict=True)]
@@ -110,6 +116,20 @@ class Table:
         self._delete = f"delete from {self.table} where _key in {_KEYS} and exists (select from moved)"  # noqa: S608
         self.by_key = f"select {self._fields} from {self.table} where _key = %s"  # noqa: S608
         self._by_keys = f"select {every} from {self.table} where _key in {_KEYS}"  # noqa: S608
+
+    def put_view_of(self, stored: Iterable[str]) -> str:
+        """With these columns: a generation that somebody goes back to may be of other rows."""
+        fields = ", ".join(_bound(_identifier(name)) for name in public(dict.fromkeys(stored))) or "_key"
+        view = _bound(self.view_name)
+        return f"create or replace view {view} as select {fields} from {self.table}"  # noqa: S608
+
+    def plain(self, after: str | None, limit: int) -> tuple[str, list[Any]]:
+        """The statement and its values; its rows are keys and JSON, with the store's own columns."""
+        where, values = ("", [limit]) if after is None else (" where _key > %s::text", [after, limit])
+        return (
+            f"select _key, row_to_json(stored)::text from {self.table} as stored{where} "  # noqa: S608
+            "order by _key limit %s"
+        ), values
 
     def shape(self) -> dict[str, str]:
         notes = {"_exact": "json"} if self.codec.has_notes else {}

@@ -1,11 +1,13 @@
 """Read models: one typed table for each generation, one SQL view for the live one."""
 
+import json
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from daicho.adapters.stores.postgres.lines import Rows
 from daicho.adapters.stores.postgres.sets import PostgresSets
-from daicho.adapters.stores.postgres.tables import Table, table_for
+from daicho.adapters.stores.postgres.tables import Table, public, table_for
 from daicho.adapters.stores.postgres.together import Together
 from daicho.core.errors import StoreFailed, WiringError
 from daicho.core.words import check_searchable
@@ -43,20 +45,28 @@ class PostgresViews(PostgresSets):
         stored = _shape(await self._read(self._queries["columns"], (compiled.table_name,)))
         return not stored or stored == compiled.shape()
 
+    async def plain(
+        self, table: TableSpec, *, limit: int, after: str | None = None
+    ) -> list[tuple[str, dict[str, Any]]]:
+        rows = await self._read(*self._table(table).plain(after, limit))
+        return [(key, public(json.loads(text, parse_float=Decimal))) for key, text in rows]
+
     async def switch(self, table: TableSpec) -> None:
         compiled = self._table(table)
         async with self._transaction() as transaction:
             await transaction.changed(self._queries["make_live"], (compiled.generation, compiled.name))
-            if not await transaction.rows(self._queries["columns"], (compiled.table_name,)):
+            stored = await transaction.rows(self._queries["columns"], (compiled.table_name,))
+            if not stored:
                 raise StoreFailed(
                     f"there is no table {compiled.name!r} of generation {compiled.generation}",
                     do="call `open_table` first",
                 )
             shown = await transaction.rows(self._queries["columns"], (compiled.view_name,))
             # a view that gets no other columns keeps what was granted on it, and the views that look at it
-            if list(compiled.public_shape().items())[: len(shown)] != shown:
+            is_ours = _shape(stored) == compiled.shape()
+            if not is_ours or list(compiled.public_shape().items())[: len(shown)] != shown:
                 await transaction.rows(compiled.drop_view)
-            await transaction.rows(compiled.put_view)
+            await transaction.rows(compiled.put_view if is_ours else compiled.put_view_of(_shape(stored)))
 
     async def drop_table(self, table: TableSpec) -> None:
         compiled = self._table(table)

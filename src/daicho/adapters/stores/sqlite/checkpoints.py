@@ -21,6 +21,7 @@ _FOR_EVER = 1e12
 _REGISTER, _ONE, _ALL, _LEASE = (statement(n) for n in ("register", "checkpoint", "checkpoints", "lease"))
 _PROLONG, _TAKE, _RENEW, _RELEASE = (statement(n) for n in ("prolong", "take", "renew", "release"))
 _ADVANCE, _REWIND, _PAUSE, _RECUT = (statement(n) for n in ("advance", "rewind", "pause", "recut"))
+_UNSEAT = statement("unseat")
 _FORGET = (statement("forget_checkpoint"), statement("forget_letters"))
 
 
@@ -125,6 +126,9 @@ class SqliteCheckpoints(Part):
         await self._write(
             lambda transaction: transaction.connection.execute(_REWIND, (position, transaction.now, processor))
         )
+
+    async def unseat(self, processor: str) -> None:
+        await self._write(lambda transaction: transaction.connection.execute(_UNSEAT, (processor,)))
 
     async def forget(self, processor: str) -> None:
         def work(transaction: Transaction) -> None:

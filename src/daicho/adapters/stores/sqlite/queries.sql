@@ -92,6 +92,10 @@ update daicho_checkpoints
 set position = ?, updated_at = ?, owner = null, lease_until = 0, token = token + 1
 where processor = ? and owner is not 'cut'
 
+-- name: unseat
+-- processor
+update daicho_checkpoints set owner = null, lease_until = 0, token = token + 1 where processor = ?
+
 -- name: forget_checkpoint
 -- processor
 delete from daicho_checkpoints where processor = ?

@@ -6,7 +6,7 @@ trusted); rows whose words stay the same cost it nothing.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from itertools import chain
@@ -28,6 +28,8 @@ _json = msgspec.json.Encoder().encode
 _TOGETHER = 32  # rows in one statement
 _MOST_MARKS = 999  # that every SQLite takes in one statement
 _MANY = "select value from json_each(?)"
+_OURS = ("_key", "_number", "_words")
+"""Columns that are no fields of rows."""
 _RESERVED = re.compile(r"(events|event_tags|(daicho|sqlite)_.*|.*__\d+)\Z", re.IGNORECASE | re.DOTALL)
 
 
@@ -54,6 +56,10 @@ def _physical(name: str) -> str:
     capitals = sum(1 << n for n, letter in enumerate(name) if "A" <= letter <= "Z")
     doubled = name.replace("~", "~~")
     return f"{doubled}~{capitals:x}" if capitals else doubled
+
+
+def _public(columns: Iterable[str]) -> list[str]:
+    return [name for name in columns if name not in _OURS]
 
 
 class Table:
@@ -89,7 +95,6 @@ class Table:
         ]
         self.drop = [f"drop table if exists {name}" for name in (self.table, self._index)]
         self.drop_view = f"drop view if exists {self.view}"
-        self.create_view = f"create view {self.view} as select {fields or '_key'} from {self.table}"  # noqa: S608
         into = f"insert into {self.table} ({', '.join(['_key', *written])}) values"
         conflict = f" on conflict (_key) do {f'update set {sets}' if sets else 'nothing'}"
         self._upsert = f"{into} ({marks}){conflict}"
@@ -109,6 +114,18 @@ class Table:
     def shape(self) -> dict[str, str]:
         shape = {"_key": "TEXT", **{column.name: column.declared for column in self.codec.columns}}
         return {"_number": "INTEGER", **shape, "_words": self._of_words().upper()} if self.searched else shape
+
+    def create_view(self, stored: Iterable[str]) -> str:
+        """Of the columns that are `stored`: a generation that somebody goes back to may be of other rows."""
+        fields = ", ".join(map(quoted, _public(stored))) or "_key"
+        return f"create view {self.view} as select {fields} from {self.table}"  # noqa: S608
+
+    def plain(self, stored: Iterable[str], after: str | None, limit: int) -> tuple[str, list[Any], list[str]]:
+        """The statement, its values, and the names of its columns behind the key."""
+        names = _public(stored)
+        fields = ", ".join(["_key", *map(quoted, names)])
+        where, bound = ("", [limit]) if after is None else (" where _key > ?", [after, limit])
+        return f"select {fields} from {self.table}{where} order by _key limit ?", bound, names  # noqa: S608
 
     def _of_words(self) -> str:
         """The type of the column, which tells whose words it holds: not by name, in which SQLite might see an INT."""

@@ -49,10 +49,11 @@ def _open_table(transaction: Transaction, table: Table) -> None:
 
 def _switch(transaction: Transaction, table: Table) -> None:
     connection = transaction.connection
-    if not _stored_shape(connection, table):
+    stored = _stored_shape(connection, table)
+    if not stored:
         raise _no_table(table)
     connection.execute(table.drop_view)
-    connection.execute(table.create_view)
+    connection.execute(table.create_view(stored))
     connection.execute(_MAKE_LIVE, (table.generation, table.name))
 
 
@@ -96,6 +97,17 @@ class SqliteViews(SqliteSets):
         compiled = table_for(table)
         stored = await self._here(lambda connection: _stored_shape(connection, compiled))
         return not stored or stored == compiled.shape()
+
+    async def plain(
+        self, table: TableSpec, *, limit: int, after: str | None = None
+    ) -> list[tuple[str, dict[str, Any]]]:
+        compiled = table_for(table)
+
+        def read(connection: Connection) -> list[tuple[str, dict[str, Any]]]:
+            text, bound, names = compiled.plain(_stored_shape(connection, compiled), after, limit)
+            return [(key, dict(zip(names, values, strict=True))) for key, *values in connection.execute(text, bound)]
+
+        return await self._aside(read)
 
     async def switch(self, table: TableSpec) -> None:
         compiled = table_for(table)

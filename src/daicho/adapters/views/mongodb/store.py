@@ -187,6 +187,20 @@ class MongoReadStore:
         found = await self._found(compiled.collection, where, order, limit)
         return [(each["_id"], compiled.codec.row(each)) for each in found]
 
+    async def plain(
+        self, table: TableSpec, *, limit: int, after: str | None = None
+    ) -> list[tuple[str, dict[str, Any]]]:
+        compiled = table_for(table)
+        described = await self._wire.keep(lambda database: _described(database, table))
+        if described is None:
+            raise _no_table(table)
+        where = compiled.where({})
+        if after is not None:
+            where |= compiled.behind(Mark(after), None, False)
+        found = await self._found(compiled.collection, where, compiled.order(None, False), limit)
+        fields = described["shape"]
+        return [(each["_id"], {name: each[name] for name in fields if name in each}) for each in found]
+
     async def _found(
         self,
         collection: str,

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from daicho.adapters.views.opensearch.bulk import Got, Line, fetch, remove, write
 from daicho.adapters.views.opensearch.engine import Engine
 from daicho.adapters.views.opensearch.freshness import Freshness
@@ -147,6 +149,15 @@ class SearchReadStore:
         start = None if after is None else compiled.marked(order_by, after)
         found = await self._reader.read(compiled, compiled.matching(equals), order, after=start, limit=limit)
         return [(document.row_key, compiled.codec.row(document)) for document in found]
+
+    async def plain(
+        self, table: TableSpec, *, limit: int, after: str | None = None
+    ) -> list[tuple[str, dict[str, Any]]]:
+        compiled = self._table(table)
+        start = None if after is None else compiled.marked(None, Mark(after))
+        await self._fresh.refresh(compiled.index)
+        found = await self._reader.read(compiled, compiled.matching({}), Order(), after=start, limit=limit)
+        return [(document.row_key, msgspec.json.decode(document.row)) for document in found]
 
     async def search(
         self, table: TableSpec, text: str, equals: Mapping[str, object], *, limit: int, offset: int = 0

@@ -170,6 +170,19 @@ class Reading:
         end = None if asked.limit is None else asked.offset + asked.limit
         return [pair for _, pair in placed[asked.offset : end]]
 
+    async def stored(self, after: str | None, limit: int) -> list[tuple[str, bytes]]:
+        """Rows by key as they are stored, of whatever class."""
+        table, least, found = self._table, b"-" if after is None else b"(" + after.encode(), list[tuple[str, bytes]]()
+        while missing := limit - len(found):
+            members, rows = await self._wire.run(
+                "walk", [table.keys, table.rows], ["ZRANGEBYLEX", least, b"+", 0, missing, "keys"]
+            )
+            found += [(key.decode(), data) for key, data in zip(members, rows, strict=True) if data is not None]
+            if len(members) < missing:
+                break
+            least = b"(" + members[-1]
+        return found
+
     async def _walk(
         self, stretch: _Stretch, asked: Asked, first: int, skipped: int = 0
     ) -> AsyncIterator[tuple[str, Any]]:

@@ -161,6 +161,12 @@ class RedisReadStore:
         asked = Asked(equals=equals, order_by=order_by, descending=descending, limit=limit, after=after)
         return await Reading(self._wire, await self._table(table)).select(asked)
 
+    async def plain(
+        self, table: TableSpec, *, limit: int, after: str | None = None
+    ) -> list[tuple[str, dict[str, Any]]]:
+        stored = await Reading(self._wire, table_for(self._prefix, table)).stored(after, limit)
+        return [(key, msgspec.json.decode(data)) for key, data in stored]
+
     async def count(self, table: TableSpec, equals: Mapping[str, object]) -> int:
         return await Reading(self._wire, await self._table(table)).count(equals)
 
