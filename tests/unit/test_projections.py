@@ -631,3 +631,23 @@ def test_synchronous_code_has_the_same(sqlite: str) -> None:
         assert app.projections.rollback("balances").number == 1
         assert [each.live for each in app.projections.list()] == [1]
         assert list(app.projections.rebuild("balances", at_most=1e6))[-1].switched
+
+
+# -- in segments ------------------------------------------------------------------------------------------------------
+
+
+async def test_a_view_that_is_cut_into_segments_is_switched_and_rolled_back_like_any_other(store: Bank) -> None:
+    await history(store)
+    async with store.app(balances, segments={balances: 2}) as app:
+        await app.settle()
+        for operate, amount in ((app.projections.switch, 151), (app.projections.rollback, 152)):
+            if amount == 151:
+                await used_up(app.projections.deploy("balances"))
+                assert (await app.projections.diff("balances")).same
+            await operate("balances")
+            await app.settled(await deposit(app, a=1))
+            assert await rows(app, balances) == {**RIGHT, "a": amount}
+        assert (await app.projections.verify("balances")).same
+        await app.projections.switch("balances")
+        await app.settle()
+        assert await rows(app, balances) == {**RIGHT, "a": 152}

@@ -106,7 +106,7 @@ def _built(
         raise
     if verb == "rebuild" and (last is None or not last.switched):
         raise NotFound(f"the rebuild of {name} ended without a switch", do="run it again")
-    record = {} if last is None else plain(last)
+    record: dict[str, Any] = {} if last is None else plain(last)
     rate = last.events / seconds if last and seconds else 0.0
     print_record(output, {"projection": name, **record, "seconds": round(seconds, 3), "events_per_second": round(rate)})
 

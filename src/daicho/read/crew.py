@@ -65,7 +65,8 @@ class Crew:
         for job in self._jobs:
             job.processors[WHOLE] = job.processor(WHOLE)
         self._name = team
-        self._team, self._node = f"{NODE}{team}:", f"{NODE}{team}:{owner}"
+        self._team: str = f"{NODE}{team}:"
+        self._node = f"{self._team}{owner}"
         self._seen: dict[str, float] = {}
         """Other processes, and since when we know of them."""
         self._watch: asyncio.Task[None] | None = None
@@ -102,7 +103,7 @@ class Crew:
 
     async def _join(self, refused: Sequence[str]) -> None:
         """Shares only with those that may run the same builds: what one may not run is nobody's share then."""
-        team = f"{NODE}{self._name}{''.join(f'~{name}' for name in refused)}:"
+        team = f"{NODE}{'~'.join([self._name, *refused])}:"
         if team != self._team:
             await self._checkpoints.forget(self._node)
             self._team, self._node = team, team + self._owner

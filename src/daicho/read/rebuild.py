@@ -236,9 +236,8 @@ async def _by_fold(
             await asyncio.sleep(0)  # so that it is really asked for, before we are busy with this page
         if not narrow:
             if position < head:
-                page = Page(position, [], registry)
-                page.last = head
-                position = await projector.consume(page, [], token, position)
+                await projector.advance(Advance(processor=projector.name, token=token, old=position, new=head))
+                position = head
                 yield position, head, 0
             if up_to is not None or await storage.head() == head:
                 break
@@ -248,6 +247,9 @@ async def _by_fold(
         else:
             page = Page(position, await storage.read(wanted, limit=size), registry)
             position = await projector.consume(page, list(range(len(page.events))), token, position)
+            if position < page.last:  # none of them was of this segment
+                await projector.advance(Advance(processor=projector.name, token=token, old=position, new=page.last))
+                position = page.last
         yield position, head, len(narrow)
         if len(narrow) < size and up_to is None:
             break  # what came meanwhile is little, and as long as others write there will always be some
