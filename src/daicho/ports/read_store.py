@@ -36,7 +36,8 @@ class Placed(msgspec.Struct, frozen=True):
 class ReadStore(ViewStore, Protocol):
     """`commit`, on a read store:
 
-    - takes an `advance` (or None: rows only), and `seen` for every changed key; never `parked` or `retried`;
+    - takes an `advance` (or None: rows only), and `seen` for every changed key; never `parked`, `retried`
+      or `beside`;
     - writes a row, or marks it deleted, only if `seen` is greater than the position of the row that is there;
     - raises LostLease if the token is older than the one of `fence`, or the stored position is not `advance.old`; then
       nothing was written, except, in a store that cannot do it in one step, rows that were newer than what was there;

@@ -33,6 +33,8 @@ class ViewChange(msgspec.Struct, kw_only=True):
     seen: Mapping[str, int] = {}
     """For changed keys: the position of the last event that its row has seen. A store whose rows guard themselves needs
     it for every key; others may ignore it."""
+    beside: Sequence["ViewChange"] = ()
+    """Rows of other tables that belong to these, in the same transaction: `table`, `upserts`, `deletes` and `seen`."""
 
 
 class Mark(msgspec.Struct, frozen=True):

@@ -3,7 +3,7 @@
 Who runs it, its dead letters, and a copy of its position are kept with the events; its rows, and the position that
 vouches for them, in the read store. Nothing can be written in both places at once, so the order is what keeps it exact:
 
-    dead letters  ──>  rows and position over there  ──>  position here
+    dead letters  ──>  rows beside  ──>  rows and position over there  ──>  position here
 
 After a crash in between, the events are delivered again from the position over there. Letters that are there already
 are not parked twice, and rows let pass what they have seen.
@@ -49,7 +49,7 @@ class Elsewhere(ViewStore):
             await self._register.advance(
                 Advance(processor=checkpoint.processor, token=checkpoint.token, old=checkpoint.position, new=position)
             )
-        await self.store.sweep(table, await self._least(checkpoint, position), self._now() - _MARKS_KEPT)
+        await self.sweep(table, await self._least(checkpoint, position))
         return position
 
     async def _least(self, checkpoint: Checkpoint, position: int) -> int:
@@ -66,11 +66,17 @@ class Elsewhere(ViewStore):
             move = Advance(processor=name, token=owner_token, old=0, new=position)
             await self.store.commit(ViewChange(table=table, upserts={}, deletes=(), advance=move))
 
+    async def sweep(self, table: TableSpec, up_to: int) -> None:
+        """Removes old marks of rows that were deleted at positions up to `up_to`."""
+        await self.store.sweep(table, up_to, self._now() - _MARKS_KEPT)
+
     async def commit(self, change: ViewChange) -> None:
         move, register = change.advance, self._register
         if move is not None and change.parked:
             await register.park(move.processor, move.token, move.old, move.new, change.parked)
-        await self.store.commit(msgspec.structs.replace(change, parked=(), retried=()))
+        for beside in change.beside:
+            await self.store.commit(beside)
+        await self.store.commit(msgspec.structs.replace(change, parked=(), retried=(), beside=()))
         if move is None:
             return
         if not change.parked and move.new != move.old:

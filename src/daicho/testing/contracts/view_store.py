@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from daicho.core.errors import LostLease
+from daicho.core.errors import LostLease, StoreError
+from daicho.core.messages import Row
 from daicho.ports.checkpoint_store import Advance
 from daicho.ports.storage import Storage
+from daicho.ports.view_store import TableSpec
 from daicho.testing.contracts.base import Contract
 from daicho.testing.contracts.checkpoint_store import claimed, present
 from daicho.testing.contracts.dead_letter_store import parked
@@ -18,6 +20,22 @@ from daicho.testing.contracts.rows import ANN, BOB, CID, ORDERS, RowsContract, c
 __all__ = ["ViewStoreContract"]
 
 PROCESSOR = "projection:orders"
+
+
+class Buyer(Row, index=("city",)):
+    name: str
+    city: str | None = None
+
+
+BUYERS, BASKETS = TableSpec("orders.buyers", 1, Buyer), TableSpec("orders.baskets", 1, Buyer)
+DAN, EVE = Buyer(name="dan", city="Oslo"), Buyer(name="eve")
+
+
+async def beside(store: Storage) -> None:
+    """Two more tables: `dan` in both."""
+    for table in (BUYERS, BASKETS):
+        await store.open_table(table)
+        await store.commit(change({"b-1": DAN}, table=table))
 
 
 class ViewStoreContract(RowsContract):
@@ -87,3 +105,51 @@ class ViewStoreContract(RowsContract):
         assert [each.number for each in await store.letters(states=["retried"])] == [first.number]
         assert await store.parked_keys(PROCESSOR) == {"y"}
         assert (await present(store)).position == 9
+
+    # rows of several tables
+
+    async def test_rows_of_several_tables_are_written_together(self, store: Storage) -> None:
+        await filled(store)
+        await beside(store)
+        mine = await claimed(store)
+        await store.commit(
+            change(
+                {"o-4": ANN},
+                "o-2",
+                advance=Advance(processor=PROCESSOR, token=mine.token, old=0, new=9),
+                beside=[change({"b-2": EVE}, "b-1", table=BUYERS), change({"b-1": EVE}, table=BASKETS)],
+            )
+        )
+        assert (await present(store)).position == 9
+        assert await everything(store) == [ANN, CID, ANN]
+        assert await store.find(BUYERS, {}) == [EVE]
+        assert await store.find(BASKETS, {}) == [EVE]
+
+    async def test_who_lost_the_lease_writes_to_none_of_several_tables(self, store: Storage) -> None:
+        await filled(store)
+        await beside(store)
+        mine = await claimed(store)
+        await store.release("one")
+        theirs = await claimed(store, owner="two")
+        for token, old in ((mine.token, 0), (theirs.token, 1)):
+            move = Advance(processor=PROCESSOR, token=token, old=old, new=9)
+            others = [change({"b-2": EVE}, "b-1", table=BUYERS), change({"b-1": EVE}, table=BASKETS)]
+            with pytest.raises(LostLease):
+                await store.commit(change({"o-4": ANN}, advance=move, beside=others))
+        assert await everything(store) == [ANN, BOB, CID]
+        assert await store.find(BUYERS, {}) == await store.find(BASKETS, {}) == [DAN]
+        assert await present(store) == theirs
+
+    async def test_a_table_that_cannot_be_written_keeps_the_others_as_they_were(self, store: Storage) -> None:
+        await filled(store)
+        await beside(store)
+        mine = await claimed(store)
+        never_opened = change({"b-1": EVE}, table=TableSpec("orders.buyers", 2, Buyer))
+        move = Advance(processor=PROCESSOR, token=mine.token, old=0, new=9)
+        with pytest.raises(StoreError):
+            await store.commit(
+                change({"o-4": ANN}, advance=move, beside=[change({"b-2": EVE}, table=BUYERS), never_opened])
+            )
+        assert await everything(store) == [ANN, BOB, CID]
+        assert await store.find(BUYERS, {}) == [DAN]
+        assert (await present(store)).position == 0

@@ -123,15 +123,19 @@ class MemoryViews(Shelf):
 
     async def commit(self, change: ViewChange) -> None:
         async with self._critical() as contents:
-            rows = opened(contents, change.table).rows
-            upserts = {key: encode(row) for key, row in change.upserts.items()}
+            # whatever can be refused comes before the first write: nothing here is undone
+            written = [
+                (opened(contents, each.table).rows, {key: encode(row) for key, row in each.upserts.items()}, each.deletes)
+                for each in (change, *change.beside)
+            ]
             if change.advance is not None:
                 move_checkpoint(contents, change.advance, self._time())
                 park_all(contents, change.advance.processor, change.parked, self._time())
             went_through(contents, change.retried)
-            rows.update(upserts)
-            for key in change.deletes:
-                rows.pop(key, None)
+            for rows, upserts, deletes in written:
+                rows.update(upserts)
+                for key in deletes:
+                    rows.pop(key, None)
 
 
 def _matching(contents: Contents, table: TableSpec, equals: Mapping[str, object]) -> list[tuple[str, Any]]:

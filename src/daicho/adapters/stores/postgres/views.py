@@ -133,7 +133,8 @@ class PostgresViews(PostgresSets):
         if change.advance is not None:
             together.park(change.advance.processor, change.parked)
         together.went_through(None if change.advance is None else change.advance.processor, change.retried)
-        self._table(change.table).write(together, change.upserts, change.deletes)
+        for each in (change, *change.beside):
+            self._table(each.table).write(together, each.upserts, each.deletes)
         together.check(await self._rows(together.text, together.values))
 
     def _table(self, table: TableSpec) -> Table:

@@ -67,12 +67,13 @@ def _drop(transaction: Transaction, table: Table) -> None:
     connection.execute(_FORGET, (table.name, table.generation))
 
 
-def _commit(transaction: Transaction, write: Callable[[Connection], None], change: ViewChange) -> None:
+def _commit(transaction: Transaction, writes: Sequence[Callable[[Connection], None]], change: ViewChange) -> None:
     if change.advance is not None:
         move_checkpoint(transaction, change.advance)
         park_all(transaction, change.advance.processor, change.parked)
     went_through(transaction, None if change.advance is None else change.advance.processor, change.retried)
-    write(transaction.connection)
+    for write in writes:
+        write(transaction.connection)
 
 
 def _no_table(table: Table) -> StoreFailed:
@@ -178,7 +179,7 @@ class SqliteViews(SqliteSets):
         """What is committed is found."""
 
     async def commit(self, change: ViewChange) -> None:
-        compiled = table_for(change.table)
-        weight = len(change.upserts) + len(change.deletes)
-        write = compiled.writing(change.upserts, change.deletes)
-        await self._write(lambda transaction: _commit(transaction, write, change), weight=weight)
+        every = (change, *change.beside)
+        weight = sum(len(each.upserts) + len(each.deletes) for each in every)
+        writes = [table_for(each.table).writing(each.upserts, each.deletes) for each in every]
+        await self._write(lambda transaction: _commit(transaction, writes, change), weight=weight)
