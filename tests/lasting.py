@@ -1,10 +1,10 @@
 """Stores that outlive their App, for tests of what a deploy does, and all that is in them."""
 
-import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
 
+import apsw
 import psycopg
 
 from daicho.adapters.stores.memory import MemoryStorage
@@ -32,7 +32,8 @@ def everything_in(url: str, memory: MemoryStorage | None = None) -> dict[str, An
         names = ("events", "streams", "snapshots", "checkpoints", "letters", "outcomes", "tables", "live")
         return {name: repr(getattr(contents, name)) for name in names}
     if url.startswith("sqlite"):
-        with closing(sqlite3.connect(url.removeprefix("sqlite:///").partition("?")[0])) as connection:
+        # the library of the App: a second one in the same process would drop the locks of the first
+        with closing(apsw.Connection(url.removeprefix("sqlite:///").partition("?")[0])) as connection:
             found = connection.execute("select name from sqlite_schema where type = 'table' order by name")
             tables = [name for (name,) in found.fetchall()]
             return {name: _rows(connection.execute(f'select * from "{name}"')) for name in tables}

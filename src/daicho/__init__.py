@@ -62,6 +62,7 @@ from daicho.core.errors import (
     WiringError,
 )
 from daicho.core.handlers import EventHandler, QueryHandler, Route, event_handler, query_handler
+from daicho.core.join import Join, join
 from daicho.core.messages import (
     Command,
     Context,
@@ -129,6 +130,7 @@ __all__ = [
     "Health",
     "HistoryError",
     "InvalidMessage",
+    "Join",
     "KeyReused",
     "Lag",
     "LostLease",
@@ -199,6 +201,7 @@ __all__ = [
     "capacity",
     "event_handler",
     "handle",
+    "join",
     "projection",
     "query_handler",
     "replace",

@@ -25,6 +25,7 @@ from daicho.core.errors import (
     UnknownView,
 )
 from daicho.core.handlers import EventHandler
+from daicho.core.join import JoinFold
 from daicho.core.messages import Command, Context, Query, Receipt, RecordedEvent, Row
 from daicho.core.model import Model, Part
 from daicho.core.projection import Crud, Table
@@ -568,9 +569,10 @@ def _segments(model: Model, segments: Mapping[Table[Any] | EventHandler, int]) -
         fold = folds.get(part.name)
         if fold is None or fold.part is not part:
             raise UnknownView(f"{part.name!r} is no projection of this App", do="list it among the parts, too")
-        if isinstance(fold, SqlFold) or fold.part.inline:
+        if isinstance(fold, (SqlFold, JoinFold)) or fold.part.inline:
+            kind = "SQL" if isinstance(fold, SqlFold) else "a join" if isinstance(fold, JoinFold) else "inline"
             raise ConfigurationError(
-                f"{part.name!r} is {'SQL' if isinstance(fold, SqlFold) else 'inline'}, and cannot be cut",
+                f"{part.name!r} is {kind}, and cannot be cut",
                 why="only a fold of single rows knows which events concern which keys",
                 do="leave it out of `segments=`",
             )

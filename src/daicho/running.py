@@ -47,7 +47,7 @@ from daicho.read.progress import Lag, Progress
 from daicho.read.projections import Projections
 from daicho.read.projector import Inline, Projector
 from daicho.read.queries import Kept, Queries, Views, ViewState
-from daicho.read.rebuild import projector_for
+from daicho.read.rebuild import AnyProjector, projector_for
 from daicho.read.set_projector import SetProcessor, SetProjector
 from daicho.write.appending import Appender
 from daicho.write.execution import Execution
@@ -174,7 +174,7 @@ class Running:
     def processors(self) -> list[Processor[Any]]:
         return self.crew.processors
 
-    def _projector(self, fold: Any, segment: Segment) -> Projector | SetProjector:
+    def _projector(self, fold: Any, segment: Segment) -> AnyProjector:
         table = TableSpec(fold.name, 1, fold.part.row_type)
         elsewhere = self.elsewhere.get(fold.name)
         registry, probe = self._setup.registry, self._setup.probe
@@ -190,7 +190,7 @@ class Running:
         clock, probe = setup.clock, setup.probe
         return Reaction(part, supply, handler, storage, storage, storage, registry, clock, probe, codes, segment)
 
-    def _view_job(self, whole: Projector | SetProjector) -> Job:
+    def _view_job(self, whole: AnyProjector) -> Job:
         def processor(segment: Segment) -> Processor[Any]:
             return self._processor(whole if segment.of == 1 else self._projector(whole.fold, segment))
 
@@ -232,7 +232,7 @@ class Running:
         self.dead_letters.start()
         self._heart = asyncio.create_task(self._beat(), name="daicho-leases")
 
-    def _processor(self, consumer: Projector | SetProjector | Reaction) -> Processor[Any]:
+    def _processor(self, consumer: AnyProjector | Reaction) -> Processor[Any]:
         if isinstance(consumer, SetProjector):
             return SetProcessor(consumer.name, consumer, self.feed, self.storage, self.progress, self.owner)
         return PageProcessor(consumer.name, consumer, self.feed, self.storage, self.progress, self.owner)
@@ -334,7 +334,7 @@ class Running:
                 await projector.locate()
                 await projector.refusal()
         for processor in self.processors:
-            if isinstance(processor.consumer, (Projector, SetProjector)) and processor.consumer.fold.name == name:
+            if not isinstance(processor.consumer, Reaction) and processor.consumer.fold.name == name:
                 await processor.relocate()
         await self.crew.look()
 

@@ -13,6 +13,7 @@ from daicho import (
     Decider,
     Event,
     EventHandler,
+    Join,
     Projection,
     Query,
     Receipt,
@@ -26,6 +27,7 @@ from daicho import (
     apply,
     event_handler,
     handle,
+    join,
     projection,
     query_handler,
     replace,
@@ -94,6 +96,24 @@ counted = sql_projection(
     sql={"sqlite": "insert into {table} (_key) select stream from {events}", "postgresql": ["...", "..."]},
 )
 assert_type(counted, SqlProjection[CartRow])
+
+
+class NamedRow(Row):
+    cart: str
+    name: str | None = None
+
+
+@projection("names", key=lambda event: event.sku)
+def names(row: NamedRow | None, event: Added) -> NamedRow | None:
+    return NamedRow(cart=event.cart)
+
+
+@join("named_carts", carts, names, on=lambda cart: cart.cart or None)
+def named_carts(cart: CartRow, named: NamedRow | None) -> NamedRow | None:
+    return named and NamedRow(cart=cart.cart, name=named.name)
+
+
+assert_type(named_carts, Join[NamedRow])
 
 
 class Product(Row):

@@ -11,6 +11,7 @@ from daicho.core.behaviour import Behaviour, behaviour_of
 from daicho.core.decider import Decider
 from daicho.core.errors import CyclicWiring, MissingHandler, TwoHandlers, UnknownMessage, WiringError
 from daicho.core.handlers import EventHandler, QueryHandler, Route
+from daicho.core.join import Join, JoinFold
 from daicho.core.messages import Command, Event, Message, Query
 from daicho.core.projection import Crud, Fold, Projection
 from daicho.core.signatures import describe
@@ -25,6 +26,7 @@ Part: TypeAlias = (
     | EventHandler
     | Projection[Any]
     | SqlProjection[Any]
+    | Join[Any]
     | QueryHandler
     | Crud[Any]
     | Upcaster
@@ -40,7 +42,7 @@ class Model:
         self.parts: dict[int, Behaviour] = {}
         self.categories: dict[str, Behaviour] = {}
         self.reactions: list[EventHandler] = []
-        self.folds: list[Fold[Any] | SqlFold[Any]] = []
+        self.folds: list[Fold[Any] | SqlFold[Any] | JoinFold[Any]] = []
         self.queries: dict[type[Query[Any]], QueryHandler] = {}
         self.cruds: list[Crud[Any]] = []
         self.upcasters: list[Upcaster] = []
@@ -57,6 +59,8 @@ class Model:
                 self.folds.append(Fold(part))
             case SqlProjection():
                 self.folds.append(SqlFold(part))
+            case Join():
+                self.folds.append(JoinFold(part))
             case QueryHandler():
                 for query in part.queries:
                     if query in self.queries:
@@ -103,9 +107,9 @@ class Model:
 
     def _check(self) -> None:
         self._check_names("two event handlers are called", [r.name for r in self.reactions], "name=")
-        self._check_names(
-            "two views are called", [*(f.name for f in self.folds), *(c.name for c in self.cruds)], "another name"
-        )
+        views = [*(f.name for f in self.folds), *(c.name for c in self.cruds)]
+        views += [name for fold in self.folds if isinstance(fold, JoinFold) for name in fold.tables]
+        self._check_names("two views are called", views, "another name")
         self._check_names(
             "two commands are called", [c.__message_name__ for c in self.behaviours], "another class name"
         )

@@ -12,7 +12,7 @@ from daicho.core.fingerprint import fingerprint
 from daicho.core.messages import Event, RecordedEvent, Row
 from daicho.core.signatures import accepted, describe, further_parameters, positional, refuse_async, returned
 
-__all__ = ["Crud", "Fold", "Projection", "Table", "indexable", "projection"]
+__all__ = ["Crud", "Fold", "Projection", "Table", "indexable", "projection", "row_type_of"]
 
 RowT = TypeVar("RowT", bound=Row)
 K = TypeVar("K", bound="str | Sequence[str]")
@@ -59,12 +59,13 @@ def projection(
 
     def declare(fold: Callable[..., RowT | None]) -> Projection[RowT]:
         refuse_async(fold, "a projection")
-        return Projection(name, key, fold, _row_type(fold), inline)
+        return Projection(name, key, fold, row_type_of(fold), inline)
 
     return declare
 
 
-def _row_type(fold: Callable[..., RowT | None]) -> type[RowT]:
+def row_type_of(fold: Callable[..., RowT | None]) -> type[RowT]:
+    """The one class of rows that the annotation names. Raises WiringError."""
     hint = returned(fold)
     rows = [t for t in (get_args(hint) or (hint,)) if isinstance(t, type) and issubclass(t, Row)]
     if len(rows) != 1:

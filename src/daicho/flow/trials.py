@@ -19,10 +19,10 @@ from daicho.ports.probe import silent
 from daicho.ports.storage import Joined, Storage
 from daicho.ports.view_store import TableSpec
 from daicho.read.elsewhere import Elsewhere
+from daicho.read.join_projector import JoinProjector
 from daicho.read.projector import Projector
-from daicho.read.rebuild import projector_for
-from daicho.read.set_projector import SetProjector
-from daicho.read.trial import CommandTrial, Trial, TrialStep, told, try_rows, try_statements
+from daicho.read.rebuild import AnyProjector, projector_for
+from daicho.read.trial import CommandTrial, Trial, TrialStep, told, try_acceptance, try_rows
 
 __all__ = ["Trials"]
 
@@ -34,7 +34,7 @@ class Trials:
         self,
         storage: Storage,
         registry: Registry,
-        projectors: Sequence[Projector | SetProjector],
+        projectors: Sequence[AnyProjector],
         reactions: Sequence[Reaction],
         send: CommandSender,
         imagine: Callable[[], Joined],
@@ -65,14 +65,16 @@ class Trials:
             processor=processor,
         )
 
-    async def _rows(self, running: Projector | SetProjector, generation: int, letters: Sequence[DeadLetter]) -> Trial:
+    async def _rows(self, running: AnyProjector, generation: int, letters: Sequence[DeadLetter]) -> Trial:
         table = TableSpec(running.table.name, generation, running.table.row_type)
+        if isinstance(running, JoinProjector):
+            return await try_acceptance(running.another(table), letters)
         elsewhere = running.views if isinstance(running.views, Elsewhere) else None
         segment = segment_of(letters[0].processor)
         own = projector_for(running.fold, table, self._storage, self._registry, silent, elsewhere, segment)
-        if isinstance(own, SetProjector):
-            return await try_statements(own, letters)
-        return await try_rows(own, letters)
+        if isinstance(own, Projector):
+            return await try_rows(own, letters)
+        return await try_acceptance(own, letters)
 
     async def _commands(self, reaction: Reaction, letters: Sequence[DeadLetter]) -> Trial:
         if reaction.part.has_side_effect:

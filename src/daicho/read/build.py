@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
+from daicho.core.join import JoinFold
 from daicho.core.projection import Fold
 from daicho.core.registry import Registry
 from daicho.core.segments import WHOLE, Segment
@@ -16,7 +17,7 @@ from daicho.read.generations import ADOPTED, may_adopt, processor_name, standing
 __all__ = ["Build", "processor_name"]
 
 _UNKNOWN = "it is not known yet which code built these rows"
-F = TypeVar("F", bound="Fold[Any] | SqlFold[Any]")
+F = TypeVar("F", bound="Fold[Any] | SqlFold[Any] | JoinFold[Any]")
 
 
 class Build(Generic[F]):

@@ -129,9 +129,17 @@ def _at_work(checkpoints: Iterable[Checkpoint]) -> list[Checkpoint]:
 class Generations:
     """What is stored of one view."""
 
-    def __init__(self, name: str, row_type: type[Row], storage: Storage, elsewhere: Elsewhere | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        row_type: type[Row],
+        storage: Storage,
+        elsewhere: Elsewhere | None,
+        views: ViewStore | None = None,
+    ) -> None:
+        """`views`: how its tables are made and dropped, if that takes more than the store."""
         self.name, self._row_type, self._storage, self._elsewhere = name, row_type, storage, elsewhere
-        self.views: ViewStore = elsewhere or storage
+        self.views: ViewStore = views or elsewhere or storage
 
     def table(self, number: int) -> TableSpec:
         return TableSpec(self.name, number, self._row_type)

@@ -3,21 +3,18 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any
 
 import msgspec
 
 from daicho.core.errors import NotBuilt, UnknownView
-from daicho.core.projection import Fold
 from daicho.core.registry import Registry
-from daicho.core.sql_projection import SqlFold
 from daicho.ports.clock import Clock
 from daicho.ports.storage import Storage
 from daicho.ports.view_store import TableSpec
 from daicho.read.diff import Comparison, Diff, Span
 from daicho.read.elsewhere import Elsewhere
 from daicho.read.generations import ADOPTED, BUILT, FORMER, Generation, Generations
-from daicho.read.rebuild import Builder, RebuildStep
+from daicho.read.rebuild import AnyFold, Builder, RebuildStep
 
 __all__ = ["ProjectionState", "Projections"]
 
@@ -42,7 +39,7 @@ class Projections:
 
     def __init__(
         self,
-        folds: Sequence[Fold[Any] | SqlFold[Any]],
+        folds: Sequence[AnyFold],
         storage: Storage,
         registry: Registry,
         owner: str,

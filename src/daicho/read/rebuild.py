@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from daicho.core.errors import InvalidMessage
+from daicho.core.join import JoinFold
 from daicho.core.projection import Fold
 from daicho.core.registry import Registry
 from daicho.core.segments import WHOLE, Segment
@@ -20,20 +21,24 @@ from daicho.ports.clock import Clock
 from daicho.ports.event_store import Narrow, Selection
 from daicho.ports.probe import Probe, silent
 from daicho.ports.storage import Storage
-from daicho.ports.view_store import TableSpec
+from daicho.ports.view_store import TableSpec, ViewStore
 from daicho.read.elsewhere import Elsewhere
 from daicho.read.feed import Page
 from daicho.read.generations import ADOPTED, BUILT, FORMER, Generations, builder_name, generation_of, processor_name
+from daicho.read.join_projector import JoinProjector
+from daicho.read.join_tables import JoinTables
 from daicho.read.projector import Projector
 from daicho.read.set_projector import Place, SetProjector
 
-__all__ = ["Builder", "RebuildStep", "projector_for"]
+__all__ = ["AnyFold", "AnyProjector", "Builder", "RebuildStep", "projector_for"]
 
 _PAGE = 5000
 _RENEW_EVERY = 3.0
 
 Done: TypeAlias = tuple[int, int, int]
 """Position, head, events dealt with in this step."""
+AnyFold: TypeAlias = Fold[Any] | SqlFold[Any] | JoinFold[Any]
+AnyProjector: TypeAlias = Projector | SetProjector | JoinProjector
 
 
 class RebuildStep(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,17 +57,19 @@ class RebuildStep(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def projector_for(
-    fold: Fold[Any] | SqlFold[Any],
+    fold: AnyFold,
     table: TableSpec,
     storage: Storage,
     registry: Registry,
     probe: Probe,
     elsewhere: Elsewhere | None = None,
     segment: Segment = WHOLE,
-) -> Projector | SetProjector:
+) -> AnyProjector:
     """`elsewhere`: where its rows are, if not with the events. Raises ConfigurationError if the store cannot run it."""
     if isinstance(fold, SqlFold):
         return SetProjector(fold, table, storage, registry, probe)
+    if isinstance(fold, JoinFold):
+        return JoinProjector(fold, table, storage, registry, probe, elsewhere)
     return Projector(fold, table, elsewhere or storage, storage, storage, storage, registry, probe, segment)
 
 
@@ -74,7 +81,7 @@ class Builder:
 
     def __init__(
         self,
-        fold: Fold[Any] | SqlFold[Any],
+        fold: AnyFold,
         storage: Storage,
         registry: Registry,
         owner: str,
@@ -83,7 +90,10 @@ class Builder:
     ) -> None:
         self.fold, self._storage, self._registry, self._owner, self._clock = fold, storage, registry, owner, clock
         self._elsewhere = elsewhere
-        self.generations = Generations(fold.name, fold.part.row_type, storage, elsewhere)
+        views: ViewStore = elsewhere or storage
+        if isinstance(fold, JoinFold):
+            views = JoinTables(views, fold)
+        self.generations = Generations(fold.name, fold.part.row_type, storage, elsewhere, views)
 
     async def next_table(self) -> TableSpec:
         """For the next generation: the one whose build was interrupted, if this code began it, or a fresh one. No other
@@ -160,7 +170,7 @@ class Builder:
         finally:
             await storage.release(builder)
 
-    def _projector(self, table: TableSpec, segment: Segment) -> Projector | SetProjector:
+    def _projector(self, table: TableSpec, segment: Segment) -> AnyProjector:
         return projector_for(self.fold, table, self._storage, self._registry, silent, self._elsewhere, segment)
 
     async def catch_up(self, table: TableSpec, up_to: int | None = None) -> None:
@@ -220,7 +230,12 @@ class _Pace:
 
 
 async def _by_fold(
-    projector: Projector, storage: Storage, registry: Registry, claimed: Checkpoint, up_to: int | None, size: int
+    projector: Projector | JoinProjector,
+    storage: Storage,
+    registry: Registry,
+    claimed: Checkpoint,
+    up_to: int | None,
+    size: int,
 ) -> AsyncIterator[Done]:
     position, token = claimed.position, claimed.token
     types = tuple(sorted(projector.types))

@@ -7,10 +7,11 @@ import msgspec
 
 from daicho.core.messages import Command, Event, Row
 from daicho.ports.dead_letter_store import DeadLetter
+from daicho.read.join_projector import JoinProjector
 from daicho.read.projector import Projector
 from daicho.read.set_projector import SetProjector
 
-__all__ = ["CommandTrial", "RowChange", "Shown", "Trial", "TrialStep", "told", "try_rows", "try_statements"]
+__all__ = ["CommandTrial", "RowChange", "Shown", "Trial", "TrialStep", "told", "try_acceptance", "try_rows"]
 
 Shown: TypeAlias = Literal["rows", "commands", "acceptance"]
 
@@ -64,8 +65,8 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     processor: str
     key: str
     shows: Shown
-    """`rows` before and after; `commands` and what would come of them; or, of a projection that is SQL, only
-    `acceptance`: whether the database takes the statements."""
+    """`rows` before and after; `commands` and what would come of them; or, of a join and of a projection that is
+    SQL, only `acceptance`: whether they would be taken."""
     steps: Sequence[TrialStep]
     error: str | None
     """Why it would stay parked; None: all of it would go through."""
@@ -91,7 +92,7 @@ async def try_rows(projector: Projector, letters: Sequence[DeadLetter]) -> Trial
     return trial_of(letters, "rows", steps, failure)
 
 
-async def try_statements(projector: SetProjector, letters: Sequence[DeadLetter]) -> Trial:
+async def try_acceptance(projector: SetProjector | JoinProjector, letters: Sequence[DeadLetter]) -> Trial:
     done, refusal = await projector.rehearse(letters)
     steps = [TrialStep(number=x.number, type=x.type, position=x.position) for x in letters[:done]]
     return trial_of(letters, "acceptance", steps, refusal)

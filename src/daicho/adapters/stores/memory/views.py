@@ -125,7 +125,11 @@ class MemoryViews(Shelf):
         async with self._critical() as contents:
             # whatever can be refused comes before the first write: nothing here is undone
             written = [
-                (opened(contents, each.table).rows, {key: encode(row) for key, row in each.upserts.items()}, each.deletes)
+                (
+                    opened(contents, each.table).rows,
+                    {key: encode(row) for key, row in each.upserts.items()},
+                    each.deletes,
+                )
                 for each in (change, *change.beside)
             ]
             if change.advance is not None:
