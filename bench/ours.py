@@ -26,22 +26,32 @@ clock = SystemClock()
 HOT = 10_000
 
 
-def new_event(n: int, stream: str, tags: tuple[str, ...] = ()) -> NewEvent:
-    command_id = clock.new_id()
-    return NewEvent(
-        event_id=event_id(command_id, command_id, 0),
-        type="line.added",
-        schema_version=1,
-        data=encode(event(n, stream)),
-        occurred_at=to_text(clock.now()),
-        correlation_id=command_id,
-        causation_id=command_id,
-        tags=tags,
+def new_events(n: int, stream: str, count: int, tags: tuple[str, ...] = ()) -> tuple[NewEvent, ...]:
+    """What one command led to, as the App makes it: of one command, at one moment."""
+    command_id, occurred_at = clock.new_id(), to_text(clock.now())
+    return tuple(
+        [
+            NewEvent(
+                event_id=event_id(command_id, command_id, k),
+                type="line.added",
+                schema_version=1,
+                data=encode(event(n + k, stream)),
+                occurred_at=occurred_at,
+                correlation_id=command_id,
+                causation_id=command_id,
+                tags=tags,
+            )
+            for k in range(count)
+        ]
     )
 
 
+def new_event(n: int, stream: str, tags: tuple[str, ...] = ()) -> NewEvent:
+    return new_events(n, stream, 1, tags)[0]
+
+
 def request(n: int, stream: str, expected: int, events: int = 1) -> AppendRequest:
-    new = tuple(new_event(n + k, stream) for k in range(events))
+    new = new_events(n, stream, events)
     return AppendRequest(writes=(StreamWrite(stream=stream, events=new, expected=expected),))
 
 

@@ -114,6 +114,9 @@ def test_a_position_is_one_ordered_number_of_epoch_and_place() -> None:
 
 def test_stored_times_are_utc_with_microseconds_so_that_text_order_is_time_order() -> None:
     assert to_text(datetime(2011, 12, 9, 12, 50, tzinfo=UTC)) == "2011-12-09T12:50:00.000000+00:00"
+    assert to_text(datetime.max.replace(tzinfo=UTC)) == "9999-12-31T23:59:59.999999+00:00"
+    own_kind = type("Moment", (datetime,), {})
+    assert to_text(own_kind(999, 1, 1, 0, 0, 0, 20, tzinfo=UTC)) == "0999-01-01T00:00:00.000020+00:00"
     tokyo = timezone(timedelta(hours=9))
     assert to_text(datetime(2011, 12, 9, 8, 0, 0, 5, tzinfo=tokyo)) == "2011-12-08T23:00:00.000005+00:00"
     assert from_text("2011-12-08T23:00:00.000005+00:00") == datetime(2011, 12, 9, 8, 0, 0, 5, tzinfo=tokyo)

@@ -3,11 +3,14 @@
 from datetime import UTC, datetime
 from functools import lru_cache
 
+import msgspec
+
 from daicho.core.errors import InvalidMessage
 
 __all__ = ["from_text", "text_of", "to_text"]
 
 from_text = datetime.fromisoformat
+_encode = msgspec.json.Encoder().encode  # three times as fast as `isoformat`; leaves out a fraction of 0, and writes Z
 
 
 def text_of(moment: datetime) -> str:
@@ -21,7 +24,9 @@ def text_of(moment: datetime) -> str:
                 path="occurred_at",
             )
         moment = moment.astimezone(UTC)
-    return moment.isoformat(timespec="microseconds")
+    if type(moment) is not datetime:  # a library's own kind
+        return moment.isoformat(timespec="microseconds")
+    return f"{_encode(moment)[1:20].decode()}.{moment.microsecond:06d}+00:00"
 
 
 to_text = lru_cache(1024)(text_of)

@@ -8,6 +8,7 @@ import msgspec
 from daicho.core.conditions import ANY, AppendCondition, Criteria, Expected
 from daicho.core.stored import NewEvent, StoredEvent
 from daicho.core.streams import category_of
+from daicho.ports.snapshot_store import Snapshot
 
 __all__ = [
     "Appended",
@@ -178,6 +179,12 @@ class EventStore(Protocol):
 
     async def read_narrow(self, selection: Selection, *, limit: int) -> list[Narrow]:
         """The same events in the same order as `read`, and of each only what folding it needs."""
+        ...
+
+    async def load(self, stream: str, fold: str, *, limit: int) -> tuple[Snapshot | None, list[Narrow]]:
+        """What a state is restored from: the stream's snapshot, if the code called `fold` made it, and up to `limit`
+        events of the stream, from the beginning; or from the last one that is in the snapshot, whose position is
+        thereby told. If that one is missing, the snapshot is of another history."""
         ...
 
     async def stream_version(self, stream: str) -> int:

@@ -22,6 +22,7 @@ class Submission(asyncio.Future[Appended]):
         self.request, self.after = request, after
         self.outcome: Appended | Exception | None = None
         self.alone = request.outcome is not None or request.condition is not None or len(request.writes) != 1
+        self.weight = sum([len(write.events) for write in request.writes])
 
     def tell(self, outcome: Appended | Exception) -> None:
         self.outcome, self.after = outcome, None
@@ -123,7 +124,7 @@ class Appender:
                 chain = chains[after]
                 chain.append(item)
             chains[item] = chain
-            events += sum(len(write.events) for write in item.request.writes)
+            events += item.weight
         waiting.extendleft(reversed(later))
         return group
 

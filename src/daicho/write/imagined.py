@@ -16,6 +16,7 @@ from daicho.ports.event_store import (
     StoredEvent,
     StreamWrite,
 )
+from daicho.ports.snapshot_store import Snapshot
 from daicho.ports.storage import Joined, Storage
 
 __all__ = ["Imagined"]
@@ -83,8 +84,12 @@ class Imagined(Joined):
         return selection.beyond_head or selection.stream is not None or selection.event_id is not None
 
     async def read_narrow(self, selection: Selection, *, limit: int) -> list[Narrow]:
-        found = await self.read(selection, limit=limit)
-        return [(e.position, e.version, e.type, e.schema_version, e.data) for e in found]
+        return _narrow(await self.read(selection, limit=limit))
+
+    async def load(self, stream: str, fold: str, *, limit: int) -> tuple[Snapshot | None, list[Narrow]]:
+        snapshot, page = await self._storage.load(stream, fold, limit=limit)
+        mine = _narrow([event for event in self._events if event.stream == stream])
+        return snapshot, page + mine[: limit - len(page)]
 
     async def stream_version(self, stream: str) -> int:
         mine = sum(event.stream == stream for event in self._events)
@@ -125,6 +130,10 @@ class Imagined(Joined):
         self, *, state: str | None = None, correlation_id: str | None = None, limit: int = 100
     ) -> Sequence[CommandOutcome]:
         return await self._storage.outcomes(state=state, correlation_id=correlation_id, limit=limit)
+
+
+def _narrow(events: Sequence[StoredEvent]) -> list[Narrow]:
+    return [(e.position, e.version, e.type, e.schema_version, e.data) for e in events]
 
 
 def _stored(event: NewEvent, stream: str, version: int, position: int, at: str) -> StoredEvent:

@@ -123,24 +123,25 @@ class Repository:
 
     async def load(self, behaviour: Behaviour, stream: str) -> Held:
         """The state as it is stored, and nobody else's."""
-        page = await self._events.read_narrow(Selection(stream=stream), limit=_FIRST_PAGE)
-        state, version, position, snapshot_version = behaviour.fresh(), 0, 0, 0
-        if len(page) == _FIRST_PAGE and (thawed := await self._thaw(behaviour, stream)) is not None:
-            state, version, position = thawed
-            snapshot_version = version
-            page = page[version:] if version < _FIRST_PAGE else []
-        elif len(page) < _FIRST_PAGE:
-            state = behaviour.fold(state, self._decoded(page), stream)
-            return Held(behaviour, state, len(page), page[-1][0] if page else 0, 0)
-        while True:
-            if page:
-                state = behaviour.fold(state, self._decoded(page), stream)
-                position, version = page[-1][:2]
-            following = await self._after(stream, version)
-            if not following:
+        snapshot, page = await self._events.load(stream, behaviour.fold_code, limit=_FIRST_PAGE)
+        is_last = len(page) < _FIRST_PAGE
+        state, version, position = behaviour.fresh(), 0, 0
+        if snapshot is not None:
+            thawed = self._thawed(behaviour, snapshot, bool(page) and page[0][1] == snapshot.version)
+            if thawed is not None:
+                (state,), version, position, page = thawed, snapshot.version, page[0][0], page[1:]
+            else:
+                page = await self._after(stream, 0)
+                is_last = len(page) < _PAGE
+        held = Held(behaviour, state, version, position, snapshot_version=version)
+        while page:
+            held.state = behaviour.fold(held.state, self._decoded(page), stream)
+            held.position, held.version = page[-1][:2]
+            if is_last:
                 break
-            page = following
-        return Held(behaviour, state, version, position, snapshot_version)
+            page = await self._after(stream, held.version)
+            is_last = len(page) < _PAGE
+        return held
 
     async def _after(self, stream: str, version: int) -> list[Narrow]:
         return await self._events.read_narrow(Selection(stream=stream, after_version=version), limit=_PAGE)
@@ -157,6 +158,8 @@ class Repository:
         known today, also one that was recorded later.
         """
         selection = Selection(stream=stream)
+        if moment is None:
+            return (await self.load(behaviour, stream)).state
         state = behaviour.fresh()
         if isinstance(moment, datetime):
             selection = Selection(stream=stream, until=to_text(moment))
@@ -164,7 +167,7 @@ class Repository:
             thawed = await self._thaw(behaviour, stream, moment)
             start = 0
             if thawed is not None:
-                state, start, _ = thawed
+                state, start = thawed
             selection = Selection(stream=stream, after_version=start, up_to_version=moment)
         while page := await self._events.read_narrow(selection, limit=_PAGE):
             state = behaviour.fold(state, self._decoded(page), stream)
@@ -186,22 +189,23 @@ class Repository:
             freezer = self._freezers[behaviour.category] = Freezer(behaviour.fresh(), behaviour.state_hint)
         return freezer
 
-    async def _thaw(
-        self, behaviour: Behaviour, stream: str, not_after: int | None = None
-    ) -> tuple[Any, int, int] | None:
-        """State, version and position out of a snapshot; None unless it is whole, of this code and of this history."""
+    async def _thaw(self, behaviour: Behaviour, stream: str, not_after: int) -> tuple[Any, int] | None:
+        """State and version out of a snapshot; None unless it is whole, of this code and of this history."""
         snapshot = await self._snapshots.load_snapshot(stream)
-        if snapshot is None or snapshot.fold != behaviour.fold_code:
+        if snapshot is None or snapshot.fold != behaviour.fold_code or snapshot.version > not_after:
             return None
-        if not_after is not None and snapshot.version > not_after:
-            return None
-        seal, state = snapshot.state[:_SEAL], snapshot.state[_SEAL:]
         last = Selection(stream=stream, after_version=snapshot.version - 1, up_to_version=snapshot.version)
-        if seal != _sealed(snapshot, state) or not (found := await self._events.read(last, limit=1)):
+        thawed = self._thawed(behaviour, snapshot, bool(await self._events.read(last, limit=1)))
+        return None if thawed is None else (thawed[0], snapshot.version)
+
+    def _thawed(self, behaviour: Behaviour, snapshot: Snapshot, is_of_this_history: bool) -> tuple[Any] | None:
+        """The state alone, which may be anything; None if the snapshot is damaged or cannot be read."""
+        stream, seal, state = snapshot.stream, snapshot.state[:_SEAL], snapshot.state[_SEAL:]
+        if seal != _sealed(snapshot, state) or not is_of_this_history:
             _log.warning("the snapshot of %s at version %s is damaged and was ignored", stream, snapshot.version)
             return None
         try:
-            return self._freezer(behaviour).thaw(state), snapshot.version, found[0].position
+            return (self._freezer(behaviour).thaw(state),)
         except Exception as error:  # noqa: BLE001 - another msgspec, another Python: replayed instead
             _log.warning("the snapshot of %s at version %s was ignored: %r", stream, snapshot.version, error)
             return None

@@ -3,8 +3,11 @@
 import asyncio
 from datetime import timedelta
 
-from daicho.core.conditions import ABSENT, ANY, EXISTS
+from msgspec.structs import asdict
+
+from daicho.core.conditions import ABSENT, ANY, EXISTS, Criteria
 from daicho.core.errors import ConcurrencyError
+from daicho.core.stored import NewEvent
 from daicho.ports.event_store import Appended, AppendRequest, CommandOutcome, Selection
 from daicho.ports.storage import Storage
 from daicho.testing.contracts.base import Contract, HandClock, append, event, fresh_id, refusal, request, soon, write
@@ -198,6 +201,48 @@ class AppendingContract(Contract):
         assert (len(answer.positions), answer.versions) == (1000, (1000,))
         stored = await store.read(Selection(stream="order-1"), limit=2000)
         assert [(e.event_id, e.type, e.data) for e in stored] == [(e.event_id, e.type, e.data) for e in many]
+
+    async def test_a_group_keeps_all_that_each_of_its_events_holds(self, store: Storage) -> None:
+        own = fresh_id()
+        plain = event("a", correlation_id=own, causation_id=own)
+        given = [
+            [plain],
+            [
+                event("b", actor="ann", tenant="t-1", tags=("r:1", "r:2"), metadata=b'{"command":"Book"}'),
+                event("ü"),
+            ],
+            [
+                event(
+                    "c",
+                    schema_version=7,
+                    data=b"\x82\xa1a\x01\xa1b\xc0",
+                    occurred_at="1999-12-31T23:59:59.000000+00:00",
+                )
+            ],
+            [event("d", data=('{"text":"%s"}' % ("é" * 3000)).encode(), tags=("ключ:значение",), actor="")],
+        ]
+        await append(store, request("order-2", "before"), request("замовлення-1", "before"))
+        streams = ["order-1", "order-2", "замовлення-1", f"order-{'long' * 60}"]
+        answers = await append(store, *(request(s, *new) for s, new in zip(streams, given, strict=True)))
+        assert [answer.versions for answer in answers] == [(1,), (3,), (2,), (1,)]
+        for stream, new, answer in zip(streams, given, answers, strict=True):
+            stored = (await store.read(Selection(stream=stream), limit=10))[-len(new) :]
+            assert [e.position for e in stored] == list(answer.positions)
+            kept = [{f: getattr(e, f) for f in NewEvent.__struct_fields__} for e in stored]
+            assert kept == [asdict(e) for e in new]
+        tagged = await store.read(Selection(criteria=Criteria(tags=("r:2",))), limit=10)
+        assert [e.type for e in tagged] == ["b"]
+
+    async def test_a_refused_request_does_not_touch_the_positions_of_the_others(self, store: Storage) -> None:
+        await append(store, request("order-2", "a"))
+        asked = [request(f"order-{n}", "b", "c", expected=ABSENT) for n in range(1, 4)]
+        first, second, third = await store.append(asked)
+        assert isinstance(first, Appended)
+        assert isinstance(second, ConcurrencyError)
+        assert isinstance(third, Appended)
+        stored = await store.read(ALL, limit=10)
+        assert [(e.stream, e.version) for e in stored[1:]] == [(f"order-{n}", v) for n in (1, 3) for v in (1, 2)]
+        assert [e.position for e in stored[1:]] == [*first.positions, *third.positions]
 
     async def test_a_request_without_writes_still_records_its_outcome(self, store: Storage) -> None:
         outcome = done(fresh_id(), stream="order-1", version=3, position=9)

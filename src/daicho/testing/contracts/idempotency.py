@@ -113,6 +113,12 @@ class IdempotencyContract(Contract):
         assert isinstance(await refusal(store, request("order-1", one, replace(one, type="b"))), DuplicateEventId)
         assert await store.head() == 0
 
+    async def test_one_id_twice_in_one_append_of_a_group_does_not_touch_the_others(self, store: Storage) -> None:
+        one = event("a")
+        answers = await store.append([request("order-1", one, replace(one, type="b")), request("order-2", "c")])
+        assert [type(answer) for answer in answers] == [DuplicateEventId, Appended]
+        assert await store.streams(None) == [("order-2", 1)]
+
     async def test_a_refused_id_does_not_touch_the_rest_of_its_group(self, store: Storage) -> None:
         known = event("a")
         await append(store, request("order-1", known))

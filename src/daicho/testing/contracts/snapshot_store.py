@@ -1,8 +1,10 @@
 """The contract of `daicho.ports.snapshot_store.SnapshotStore`."""
 
+import asyncio
+
 from daicho.ports.snapshot_store import Snapshot
 from daicho.ports.storage import Storage
-from daicho.testing.contracts.base import HOSTILE, Contract, eventually
+from daicho.testing.contracts.base import HOSTILE, Contract, append, eventually, request
 
 __all__ = ["SnapshotStoreContract"]
 
@@ -72,3 +74,41 @@ class SnapshotStoreContract(Contract):
         await store.drop_snapshots("order-1")
         await saved(store, snapshot(version=2))
         await stands(store, snapshot(version=2))
+
+    async def test_a_state_is_loaded_from_its_events_if_there_is_no_snapshot(self, store: Storage) -> None:
+        [answer] = await append(store, request("order-1", "a", "b", "c"))
+        found, page = await store.load("order-1", "f1", limit=2)
+        assert found is None
+        assert page == [(answer.positions[n], n + 1, "ab"[n], 1, b'{"n":1}') for n in range(2)]
+        assert await store.load("order-2", "f1", limit=2) == (None, [])
+
+    async def test_a_state_is_loaded_from_its_snapshot_and_what_comes_after_it(self, store: Storage) -> None:
+        [answer] = await append(store, request("order-1", *"abcdef"))
+        right = snapshot(version=3, state=bytes(range(256)))
+        await saved(store, right)
+        await stands(store, right)
+        found, page = await store.load("order-1", "f1", limit=3)
+        assert found == right
+        assert [(position, version, name) for position, version, name, _, _ in page] == [
+            (answer.positions[n - 1], n, "abcdef"[n - 1]) for n in (3, 4, 5)
+        ]
+        found, page = await store.load("order-1", "f2", limit=10)
+        assert (found, len(page)) == (None, 6)
+
+    async def test_many_states_are_loaded_at_once_each_from_its_own_snapshot(self, store: Storage) -> None:
+        for n in range(1, 9):
+            await append(store, request(f"order-{n}", *("e" * n)))
+        every = [snapshot(f"order-{n}", n - 1, state=b"%d" % n) for n in range(2, 9, 2)]
+        await saved(store, *every)
+        for each in every:
+            await stands(store, each)
+        loaded = await asyncio.gather(*(store.load(f"order-{n}", "f1", limit=10) for n in range(1, 9)))
+        for n, (found, page) in enumerate(loaded, 1):
+            assert found == (snapshot(f"order-{n}", n - 1, state=b"%d" % n) if n % 2 == 0 else None)
+            assert [version for _, version, *_ in page] == ([n - 1, n] if n % 2 == 0 else list(range(1, n + 1)))
+
+    async def test_a_snapshot_of_events_that_are_not_there_comes_without_its_last_event(self, store: Storage) -> None:
+        await append(store, request("order-1", "a", "b"))
+        await saved(store, snapshot(version=5))
+        await stands(store, snapshot(version=5))
+        assert await store.load("order-1", "f1", limit=10) == (snapshot(version=5), [])

@@ -1,6 +1,7 @@
 """One snapshot for each stream."""
 
 from daicho.adapters.stores.memory.contents import Shelf
+from daicho.ports.event_store import Narrow
 from daicho.ports.snapshot_store import Snapshot
 
 __all__ = ["MemorySnapshots"]
@@ -10,6 +11,13 @@ class MemorySnapshots(Shelf):
     async def load_snapshot(self, stream: str) -> Snapshot | None:
         async with self._critical() as contents:
             return contents.snapshots.get(stream)
+
+    async def load(self, stream: str, fold: str, *, limit: int) -> tuple[Snapshot | None, list[Narrow]]:
+        async with self._critical() as contents:
+            found = contents.snapshots.get(stream)
+            found = found if found is not None and found.fold == fold else None
+            events = contents.streams.get(stream, [])[max(found.version - 1, 0) if found else 0 :][:limit]
+            return found, [(e.position, e.version, e.type, e.schema_version, e.data) for e in events]
 
     async def save_snapshot(self, snapshot: Snapshot) -> None:
         async with self._critical() as contents:

@@ -17,6 +17,7 @@ from psycopg import errors as pg
 
 from daicho.adapters.stores.postgres.aside import Taken
 from daicho.adapters.stores.postgres.base import Part
+from daicho.adapters.stores.postgres.columns import Columns
 from daicho.adapters.stores.postgres.failures import is_lost, translated
 from daicho.adapters.stores.postgres.lines import Rows
 from daicho.adapters.stores.postgres.places import Places
@@ -80,10 +81,14 @@ class PostgresAppending(Part):
         self._written_up_to(place)
         return Appended(positions=(place,), versions=(single[1] + 1,))
 
-    async def _append_group(self, requests: Sequence[AppendRequest], *, again: bool = False) -> list[Answer]:
-        """`again`: whether this may have been executed before, and only the answer was lost."""
+    async def _append_group(
+        self, requests: Sequence[AppendRequest], *, again: bool = False, as_columns: bool = True
+    ) -> list[Answer]:
+        """`again`: whether this may have been executed before, and only the answer was lost. `as_columns`: not if that
+        has been tried, and one of them was in the way."""
+        group: Columns | Group | None = Columns.of(requests, self._time()) if as_columns else None
         try:
-            group = Group(requests, self._time())
+            group = group or Group(requests, self._time())
         except (MessageError, DuplicateEventId) as error:
             return [error] if len(requests) == 1 else await self._one_by_one(requests, again)
         try:
@@ -93,7 +98,7 @@ class PostgresAppending(Part):
             cause, again = obstacle.error, obstacle.again
         else:
             return await self._answers(group, rows, again=again)
-        if len(requests) > 1:
+        if len(requests) > 1 or isinstance(group, Columns):
             return await self._one_by_one(requests, again)
         if isinstance(cause, pg.UniqueViolation):
             found = (await self._places(requests)).of(requests[0], first_time=again)
@@ -104,15 +109,19 @@ class PostgresAppending(Part):
         return [told]
 
     async def _one_by_one(self, requests: Sequence[AppendRequest], again: bool) -> list[Answer]:
-        return [answer for request in requests for answer in await self._append_group([request], again=again)]
+        """As JSON, which is looked at more closely before it is sent."""
+        answers: list[Answer] = []
+        for request in requests:
+            answers += await self._append_group([request], again=again, as_columns=False)
+        return answers
 
-    async def _written(self, group: Group, again: bool) -> tuple[Rows, bool]:
+    async def _written(self, group: Columns | Group, again: bool) -> tuple[Rows, bool]:
         """Executes the statement until its outcome is known; and whether it may have been executed before."""
         line, tries = self._opened().writer, 0
         while True:
             tries += 1
             try:
-                return await line.rows(self._queries["append"], group.parameters), again
+                return await line.rows(self._queries[group.name], group.parameters, group.types), again
             except StoreUnavailable as error:
                 if not again:
                     raise
@@ -132,13 +141,14 @@ class PostgresAppending(Part):
                 # somebody else was faster: the next time, what they wrote is seen
                 await asyncio.sleep(random.uniform(0, 0.001) * (tries - 1))  # noqa: S311 - jitter
 
-    async def _answers(self, group: Group, rows: Rows, *, again: bool) -> list[Answer]:
+    async def _answers(self, group: Columns | Group, rows: Rows, *, again: bool) -> list[Answer]:
         before: list[int]
         refused: list[int]
         places_given: list[int] | None
         [(before, refused, places_given)] = rows
         positions = places_given or []
-        self._written_up_to(max((position for position in positions if position), default=0))
+        drawn = positions if not refused else [position for position in positions if position]
+        self._written_up_to(max(drawn, default=0))
         places = await self._places([group.requests[r - 1] for r in refused]) if refused else Places([])
         answers: list[Answer] = []
         for r, request in enumerate(group.requests, 1):
@@ -147,13 +157,9 @@ class PostgresAppending(Part):
                 found = places.of(request, first_time=again)
                 answers.append(found or await self._refusal(request, before, w))
                 continue
-            count = sum(len(write.events) for write in request.writes)
-            answers.append(
-                Appended(
-                    positions=tuple(positions[e : e + count]),
-                    versions=tuple(before[w + n] + len(write.events) for n, write in enumerate(request.writes)),
-                )
-            )
+            counts = [len(write.events) for write in request.writes]
+            versions = tuple([before[n] + count for n, count in enumerate(counts, w)])
+            answers.append(Appended(positions=tuple(positions[e : e + sum(counts)]), versions=versions))
         return answers
 
     async def _places(self, requests: Sequence[AppendRequest]) -> Places:

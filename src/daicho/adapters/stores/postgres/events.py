@@ -7,6 +7,7 @@ from daicho.adapters.stores.postgres.appending import PostgresAppending
 from daicho.adapters.stores.postgres.loading import Loads
 from daicho.adapters.stores.postgres.reading import narrow_events, query, query_narrow, stored_events
 from daicho.ports.event_store import Narrow, Selection, StoredEvent
+from daicho.ports.snapshot_store import Snapshot
 
 __all__ = ["PostgresEvents"]
 
@@ -30,10 +31,11 @@ class PostgresEvents(PostgresAppending):
         return stored_events(await self._read(self._in_schema(text), values))
 
     async def read_narrow(self, selection: Selection, *, limit: int) -> list[Narrow]:
-        if selection.stream is not None and selection == Selection(stream=selection.stream):
-            return await self._loads.narrow(selection.stream, limit)
         text, values = query_narrow(selection, limit, await self._horizon(selection))
         return narrow_events(await self._read(self._in_schema(text), values))
+
+    async def load(self, stream: str, fold: str, *, limit: int) -> tuple[Snapshot | None, list[Narrow]]:
+        return await self._loads.load(stream, fold, limit)
 
     async def _horizon(self, selection: Selection) -> int | None:
         """The position up to which to read."""

@@ -4,6 +4,11 @@
 -- now, keys, writes, conditions, events, outcomes: see migrations/0002
 select versions, refused, places from daicho.append(%s, %s::json, %s::json, %s::json, %s::json, %s::json)
 
+-- name: append_columns
+-- see migrations/0004
+select versions, refused, places from daicho.append_columns(
+  %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+
 -- name: append_one
 -- now, stream, expected version, and the event: see migrations/0003
 select daicho.append_one(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
@@ -19,16 +24,27 @@ select daicho.safe_head(false) >= %s - 1
 and not exists (select 1 from daicho.events where position > %s and position < %s)
 
 -- name: load_one
--- stream, limit
-select position, version, type, schema_version, data, packed from daicho.events where stream = %s order by version
-limit %s
+-- stream, fold, stream, stream, fold, limit.
+-- The snapshot is the row without a position; the events begin with the last one that is in it.
+(select null::bigint, version, null::text, null::integer, null::json, state from daicho.daicho_snapshots
+where stream = %s and fold = %s)
+union all
+(select position, version, type, schema_version, data, packed from daicho.events
+where stream = %s
+and version >= coalesce((select version from daicho.daicho_snapshots where stream = %s and fold = %s), 1)
+order by version limit %s)
 
 -- name: load_many
--- [[stream, limit], ...] as JSON
+-- [[stream, fold, limit], ...] as JSON
 select wanted.n::integer, e.* from rows from (json_array_elements(%s::json)) with ordinality as wanted (item, n),
 lateral (
-  select position, version, type, schema_version, data, packed from daicho.events
-  where stream = wanted.item ->> 0 order by version limit (wanted.item ->> 1)::integer
+  (select null::bigint, version, null::text, null::integer, null::json, state from daicho.daicho_snapshots
+  where stream = wanted.item ->> 0 and fold = wanted.item ->> 1)
+  union all
+  (select position, version, type, schema_version, data, packed from daicho.events
+  where stream = wanted.item ->> 0 and version >= coalesce((
+    select version from daicho.daicho_snapshots where stream = wanted.item ->> 0 and fold = wanted.item ->> 1), 1)
+  order by version limit (wanted.item ->> 2)::integer)
 ) as e
 order by wanted.n, e.version
 

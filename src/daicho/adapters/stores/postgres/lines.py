@@ -108,8 +108,11 @@ class Line:
                 raise
         return connection
 
-    async def rows(self, text: str, values: Sequence[Any] = ()) -> Rows:
-        """Executes one statement by itself. Raises the driver's errors."""
+    async def rows(self, text: str, values: Sequence[Any] = (), types: Sequence[int] | None = None) -> Rows:
+        """Executes one statement by itself; with `types`, the values are in PostgreSQL's binary format already. Raises
+        the driver's errors."""
+        if types is not None:
+            return (await (await self._ready()).ask(text, values, tuple(types)))[0]
         return (await self.execute(text, values))[0]
 
     async def execute(self, text: str, values: Sequence[Any] = ()) -> tuple[Rows, int]:

@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any, TypeAlias
 
 from psycopg import AsyncConnection, OperationalError
+from psycopg.abc import Buffer
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.errors import InvalidSqlStatementName, error_from_result
 from psycopg.pq import ExecStatus, Format, TransactionStatus
@@ -79,10 +80,19 @@ class Prompt:
 
     async def execute(self, text: str, values: Sequence[Any]) -> tuple[Rows, int]:
         """The rows, and how many rows were touched. Raises the driver's errors."""
+        transformer = self._transformer
+        dumped = transformer.dump_sequence(values, [PyFormat.AUTO] * len(values))
+        return await self._ask(text, dumped, transformer.types or (), transformer.formats)
+
+    async def ask(self, text: str, values: Sequence[bytes | None], types: tuple[int, ...]) -> tuple[Rows, int]:
+        """The same with values that are in PostgreSQL's binary format already."""
+        return await self._ask(text, values, types, [Format.BINARY] * len(values))
+
+    async def _ask(
+        self, text: str, dumped: Sequence[Buffer | None], types: tuple[int, ...], formats: Sequence[Format] | None
+    ) -> tuple[Rows, int]:
         statement = self._numbered.get(text) or self._number(text)
         transformer, pgconn = self._transformer, self._pgconn
-        dumped = transformer.dump_sequence(values, [PyFormat.AUTO] * len(values))
-        types, formats = transformer.types or (), transformer.formats
         if self._prepare:
             name = self._prepared.get((statement, types)) or await self._named(statement, types)
             pgconn.send_query_prepared(name, dumped, param_formats=formats, result_format=Format.BINARY)
@@ -95,7 +105,7 @@ class Prompt:
             error = error_from_result(result, encoding="utf-8")
             if isinstance(error, InvalidSqlStatementName) and self._prepared:
                 self._prepared.clear()  # the driver lets go of them all after a rollback; nothing was executed
-                return await self.execute(text, values)
+                return await self._ask(text, dumped, types, formats)
             raise error
         transformer.set_pgresult(result, format=Format.BINARY)
         rows: Rows = transformer.load_rows(0, result.ntuples, tuple) if result.ntuples else []

@@ -11,12 +11,12 @@ from daicho.core.conditions import ABSENT, ANY, EXISTS, Criteria, Expected
 from daicho.core.errors import DuplicateEventId, InvalidMessage
 from daicho.ports.event_store import AppendRequest, CommandOutcome, NewEvent
 
-__all__ = ["Group", "independent", "single_event"]
+__all__ = ["EVERYTHING", "MOST_KEYS", "Group", "can_be_json", "independent", "number", "single_event"]
 
 _ANY, _EXISTS = -1, -2
-_MOST_KEYS = 1000
+MOST_KEYS = 1000
 _MOST_REQUESTS, _MOST_EVENTS = 512, 2000
-_EVERYTHING = "*"
+EVERYTHING = "*"
 _UNTRANSLATABLE = re.compile(rb"\\u(0000|[dD][89a-fA-F])")
 """Escapes that PostgreSQL does not take in JSON: an event that has one is kept as bytes."""
 
@@ -86,8 +86,8 @@ def _check(request: AppendRequest) -> None:
 
 def independent(requests: Sequence[AppendRequest]) -> int:
     """How many of the requests, from the first, can be decided side by side: none sees anything of another."""
-    if len(requests) == 1:
-        return 1
+    if len(requests) == 1 or _are_strangers(requests):
+        return len(requests)
     streams: set[str] = set()
     ids: set[str] = set()
     commands: set[str] = set()
@@ -110,10 +110,19 @@ def independent(requests: Sequence[AppendRequest]) -> int:
             streams.add(write.stream)
             for event in write.events:
                 if event.event_id in ids:
-                    return count
+                    return max(count, 1)  # the first alone, if it names one twice
                 ids.add(event.event_id)
                 events.append((event.type, frozenset(event.tags)))
     return len(requests)
+
+
+def _are_strangers(requests: Sequence[AppendRequest]) -> bool:
+    """Whether that is plain to see, as it mostly is."""
+    if len(requests) > _MOST_REQUESTS or any(r.condition or r.outcome or r.inline for r in requests):
+        return False
+    writes = [write for request in requests for write in request.writes]
+    ids = [event.event_id for write in writes for event in write.events]
+    return len(ids) <= _MOST_EVENTS and len({w.stream for w in writes}) == len(writes) and len(set(ids)) == len(ids)
 
 
 class Group:
@@ -121,6 +130,8 @@ class Group:
 
     Raises InvalidMessage or DuplicateEventId if there is something wrong with one of them in itself.
     """
+
+    name, types = "append", None
 
     def __init__(self, requests: Sequence[AppendRequest], now: str) -> None:
         self.requests = requests
@@ -138,7 +149,7 @@ class Group:
             self.first_writes.append(len(writes))
             self.first_events.append(len(events))
             for write in request.writes:
-                writes.append(_Write(r, write.stream, _number(write.expected)))
+                writes.append(_Write(r, write.stream, number(write.expected)))
                 for v, event in enumerate(write.events, 1):
                     events.append(_event(r, len(writes), v, write.stream, event))
                     shared.add(f"type {event.type}")
@@ -151,9 +162,9 @@ class Group:
             if request.outcome is not None:
                 outcomes.append(_outcome(r, request, request.outcome, self.first_writes[-1] + 1, len(events)))
         if events:
-            shared.add(_EVERYTHING)
-        if len(shared) + len(alone) > _MOST_KEYS:  # rather one lock that keeps everybody out than a full lock table
-            shared, alone = set(), {_EVERYTHING}
+            shared.add(EVERYTHING)
+        if len(shared) + len(alone) > MOST_KEYS:  # rather one lock that keeps everybody out than a full lock table
+            shared, alone = set(), {EVERYTHING}
         keys = [*(_Key(key, True) for key in alone), *(_Key(key, False) for key in shared - alone)]
         self.parameters: tuple[str | None, ...] = (
             now,
@@ -173,8 +184,8 @@ def single_event(request: AppendRequest) -> tuple[Any, ...] | None:
     if len(write.events) != 1 or write.expected is ANY or write.expected is EXISTS:
         return None
     [event] = write.events
-    expected, data = _number(write.expected), event.data
-    if event.tags or not 0 <= expected < 2**31 - 1 or not _can_be_json(data):
+    expected, data = number(write.expected), event.data
+    if event.tags or not 0 <= expected < 2**31 - 1 or not can_be_json(data):
         return None
     try:
         metadata, text = event.metadata.decode(), data.decode()
@@ -186,7 +197,7 @@ def single_event(request: AppendRequest) -> tuple[Any, ...] | None:
     )  # fmt: skip
 
 
-def _can_be_json(data: bytes) -> bool:
+def can_be_json(data: bytes) -> bool:
     """Whether PostgreSQL takes it as JSON, if it is JSON at all."""
     return data[:1] in b"{[" and not (b"\\u" in data and _UNTRANSLATABLE.search(data))
 
@@ -202,7 +213,7 @@ def _text(value: Any) -> str:
         ) from error
 
 
-def _number(expected: Expected) -> int:
+def number(expected: Expected) -> int:
     if expected is ANY:
         return _ANY
     if expected is EXISTS:
@@ -220,7 +231,7 @@ def _event(r: int, w: int, v: int, stream: str, event: NewEvent) -> _Event:
     )  # fmt: skip
     if event.tags:
         made.g = list(dict.fromkeys(event.tags))
-    if _can_be_json(event.data):
+    if can_be_json(event.data):
         made.d = _raw(event.data, "data")
     else:
         made.p = base64.b64encode(event.data).decode()
@@ -254,8 +265,8 @@ def _keys(criteria: Criteria) -> set[str]:
         elif item.types:
             keys.update(f"type {type_}" for type_ in item.types)
         else:
-            keys.add(_EVERYTHING)
-    return keys or {_EVERYTHING}
+            keys.add(EVERYTHING)
+    return keys or {EVERYTHING}
 
 
 def _outcome(
