@@ -36,13 +36,19 @@ def everything_in(url: str, memory: MemoryStorage | None = None) -> dict[str, An
         with closing(apsw.Connection(url.removeprefix("sqlite:///").partition("?")[0])) as connection:
             found = connection.execute("select name from sqlite_schema where type = 'table' order by name")
             tables = [name for (name,) in found.fetchall()]
-            return {name: _rows(connection.execute(f'select * from "{name}"')) for name in tables}
+            return {name: sorted(map(repr, connection.execute(_all_but_leases(connection, name)))) for name in tables}
     with psycopg.connect(url) as connection:
         found = connection.execute("select tablename from pg_tables where schemaname = 'daicho' order by 1")
         return {
             name: _rows(connection.execute(f"select to_jsonb(t) - 'lease_until' from daicho.\"{name}\" t".encode()))
             for (name,) in found.fetchall()
         }
+
+
+def _all_but_leases(connection: Any, table: str) -> str:
+    columns = [row[1] for row in connection.execute(f'pragma table_info("{table}")') if row[1] != "lease_until"]
+    named = ", ".join(f'"{column}"' for column in columns)
+    return f'select {named} from "{table}"'
 
 
 def _rows(cursor: Any) -> list[str]:
