@@ -58,7 +58,7 @@ WORKLOADS = (
     _workload("W3   rehydrate 10,000 events", "rehydrate", T(0.55, 0.8), T(0.55, 0.8), n=10_000),
     _workload("W3   snapshot and 10 events", "snapshot", None, T(0.77, None), n=1000, tail=10),
     _workload("W4   catch-up read, typed, with envelope", "catch_up", T(1.0, 1.3), T(1.1, 1.6), n=50_000),
-    _workload("W5   projection rebuild, exactly once", "rebuild", T(0.9, 1.2), T(0.9, 1.5), n=50_000),
+    _workload("W5   projection rebuild, exactly once", "rebuild", T(0.9, 1.2), T(0.9, 1.5), n=200_000),
     _workload("W5   new projection catches up (pages of 500)", "project", NONE, NONE, n=50_000),
     _workload("W6   append to row read, ms (p99)", "latency", None, T(1.5, 1.1), unit="ms"),
 )

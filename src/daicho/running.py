@@ -39,16 +39,18 @@ from daicho.read.elsewhere import Elsewhere
 from daicho.read.feed import Feed
 from daicho.read.generations import BUILDING, FORMER
 from daicho.read.history import History
+from daicho.read.inline import Inline
 from daicho.read.lag import lag_of
 from daicho.read.live import Live
 from daicho.read.processor import PageProcessor, Processor
 from daicho.read.processors import Processors
 from daicho.read.progress import Lag, Progress
 from daicho.read.projections import Projections
-from daicho.read.projector import Inline, Projector
+from daicho.read.projector import Projector
 from daicho.read.queries import Kept, Queries, Views, ViewState
 from daicho.read.rebuild import AnyProjector, projector_for
 from daicho.read.set_projector import SetProcessor, SetProjector
+from daicho.read.stride import StridingProcessor
 from daicho.write.appending import Appender
 from daicho.write.execution import Execution
 from daicho.write.gateway import Gateway
@@ -235,6 +237,8 @@ class Running:
     def _processor(self, consumer: AnyProjector | Reaction) -> Processor[Any]:
         if isinstance(consumer, SetProjector):
             return SetProcessor(consumer.name, consumer, self.feed, self.storage, self.progress, self.owner)
+        if isinstance(consumer, Projector):
+            return StridingProcessor(consumer.name, consumer, self.feed, self.storage, self.progress, self.owner)
         return PageProcessor(consumer.name, consumer, self.feed, self.storage, self.progress, self.owner)
 
     async def _register(self) -> None:

@@ -367,7 +367,7 @@ async def test_a_diff_finds_no_difference_in_rows_that_are_being_written(store: 
 
 
 async def test_an_interrupted_deployment_goes_on_where_it_was(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daicho.read.rebuild._PAGE", 10)
+    monkeypatch.setattr("daicho.read.stride._PAGE", 10)
     async with bank.app(balances) as app:
         await asyncio.gather(*[deposit(app, a=1) for _ in range(40)])
         await app.settle()

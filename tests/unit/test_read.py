@@ -345,7 +345,7 @@ async def test_a_rebuild_while_writes_go_on_misses_nothing(url: str) -> None:
 async def test_a_rebuild_that_was_interrupted_goes_on_where_it_was(
     sqlite: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("daicho.read.rebuild._PAGE", 50)
+    monkeypatch.setattr("daicho.read.stride._PAGE", 50)
     async with App(Account, balances, store=sqlite) as app:
         await asyncio.gather(*[app.send(Deposit(account="a", amount=1)) for _ in range(200)])
         await app.settle()
@@ -363,7 +363,7 @@ async def test_a_rebuild_that_was_interrupted_goes_on_where_it_was(
 
 
 async def test_an_interrupted_rebuild_of_other_code_begins_anew(sqlite: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daicho.read.rebuild._PAGE", 50)
+    monkeypatch.setattr("daicho.read.stride._PAGE", 50)
     async with App(Account, balances, store=sqlite) as app:
         await asyncio.gather(*[app.send(Deposit(account="a", amount=1)) for _ in range(120)])
         steps = app.rebuild("balances")

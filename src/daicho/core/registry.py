@@ -1,6 +1,6 @@
 """Which class stands for which stored event, and how to get from one to the other."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
@@ -136,10 +136,14 @@ class Registry:
                 version=version,
             ) from error
 
-    @property
-    def decoders(self) -> Mapping[tuple[str, int], Callable[[bytes], Event]]:
-        """By stored name and version: for present versions in the encoding in use. For who falls back to `decode`."""
-        return self._fast
+    def decode_all(self, events: Sequence[tuple[int, int, str, int, bytes]]) -> list[Event]:
+        """Events as position, version, type, schema version and data, decoded. Raises what `decode` raises, and for
+        one that cannot be read nothing is told of the others."""
+        fast = self._fast
+        try:
+            return [fast[name, version](data) for _, _, name, version, data in events]
+        except Exception:  # noqa: BLE001 - some are in the other encoding, of an old version, or an error
+            return [self.decode(name, version, data, at) for at, _, name, version, data in events]
 
     def knows(self, name: str, version: int) -> bool:
         return (name, version) in self._decoders

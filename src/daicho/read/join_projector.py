@@ -105,13 +105,13 @@ class JoinProjector(Build[JoinFold[Any]]):
         """
         if self.fold.needs_record or self._parked:
             return False
-        decoders = self._registry.decoders
         try:
             with uncollected():
+                decoded = self._registry.decode_all(events)
                 units = [
                     unit
-                    for place, _, name, version, data in events
-                    for unit in self._joining.units(place, decoders[name, version](data), None)
+                    for (place, *_), event in zip(events, decoded, strict=True)
+                    for unit in self._joining.units(place, event, None)
                 ]
             step = await self._joining.extended(Step(), units)
         except StoreError:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from daicho.core.collecting import uncollected
-from daicho.core.errors import HistoryError, ProjectionFailed, StoreError
+from daicho.core.errors import HistoryError, StoreError
 from daicho.core.fingerprint import fingerprint
 from daicho.core.messages import Event, RecordedEvent, Row
 from daicho.core.projection import Fold
@@ -16,17 +16,16 @@ from daicho.core.segments import WHOLE, Segment
 from daicho.core.stored import StoredEvent, recorded
 from daicho.ports.checkpoint_store import Advance, Checkpoint, CheckpointStore
 from daicho.ports.dead_letter_store import DeadLetter, DeadLetterStore, ParkedEvent
-from daicho.ports.event_store import EventStore, InlineTransaction, Narrow, Selection
+from daicho.ports.event_store import EventStore, Narrow, Selection
 from daicho.ports.probe import Probe
 from daicho.ports.view_store import TableSpec, ViewChange, ViewStore
 from daicho.read.build import Build
 from daicho.read.elsewhere import Elsewhere
 from daicho.read.feed import Page
-from daicho.read.generations import ADOPTED, processor_name
 from daicho.read.mended import ask_if_mended
 from daicho.read.processor import parked
 
-__all__ = ["Inline", "Projector", "Refolded"]
+__all__ = ["Projector", "Refolded"]
 
 _log = logging.getLogger("daicho")
 _ROWS_KEPT = 50_000
@@ -61,13 +60,17 @@ class Projector(Build[Fold[Any]]):
         segment: Segment = WHOLE,
     ) -> None:
         super().__init__(fold, table, views, registry, checkpoints, segment)
-        self._letters, self._store, self._registry, self._probe = letters, store, registry, probe
+        self.store, self.registry, self._letters, self._probe = store, registry, letters, probe
         self._code = fingerprint(fold.code, registry.code_of(fold.events))
         self._rows: OrderedDict[str, Row | None] = OrderedDict()
         self._seen: dict[str, int] = {}
         """For rows elsewhere: the position of the last event that each of `_rows` has seen."""
         self._elsewhere = views if isinstance(views, Elsewhere) else None
         self._parked: set[str] = set()
+        self._gathered: dict[str, Row | None] = {}
+        self._being_written: dict[str, Row | None] = {}
+        self._whole = False
+        """Whether `_rows` holds every row of the table: those that are not in it do not exist."""
 
     async def _go(self, generation: int) -> None:
         if not (self._follows and self.fold.part.inline and generation > self.table.generation):
@@ -77,21 +80,24 @@ class Projector(Build[Fold[Any]]):
         self.moving = asyncio.get_running_loop().create_future()
         try:
             await super()._go(generation)
-            self.complete_at = 0 if self.refused else await self._store.head()
+            self.complete_at = 0 if self.refused else await self.store.head()
         finally:
             self.moving.set_result(None)
             self.moving = None
 
     async def begin(self, checkpoint: Checkpoint) -> int:
-        self._forget_rows()
+        self.forget()
         await ask_if_mended(self._letters, self.name, self._code)
         self._parked = await self._letters.parked_keys(self.name)
         self.changes.tell(self.table.name)  # whatever others did to it meanwhile
         if self._elsewhere is None:
+            # nothing was folded yet, so there is no row; and from now on none comes about but by us
+            self._whole = checkpoint.position == 0 and not self.fold.part.inline
             return checkpoint.position
         return await self._elsewhere.resume(checkpoint, self.table)
 
     def _forget_rows(self) -> None:
+        self._whole = False
         self._rows.clear()
         self._seen.clear()
 
@@ -155,18 +161,22 @@ class Projector(Build[Fold[Any]]):
         self._trim()
         return page.last
 
-    async def consume_narrow(self, events: Sequence[Narrow], token: int, position: int) -> bool:
-        """The same for many events of which nothing but the content is needed: faster, and all or nothing.
+    @property
+    def can_gather(self) -> bool:
+        """Whether `gather` can do anything at all for it, at present."""
+        return not (self.fold.needs_record or self._parked or self.segment.of > 1)
+
+    async def gather(self, events: Sequence[Narrow]) -> bool:
+        """Folds events of which nothing but the content is needed, for `write_gathered`: faster, and all or nothing.
 
         False, with nothing done, if anything about them is out of the ordinary; `consume` knows what to do then.
         """
-        fold, decoders = self.fold, self._registry.decoders
-        if fold.needs_record or self._parked or self.segment.of > 1:
+        if not self.can_gather:
             return False
+        fold = self.fold
         try:
             with uncollected():
-                decoded: list[Event] = [decoders[name, version](data) for _, _, name, version, data in events]
-                pairs = fold.pairs(decoded)
+                pairs = fold.pairs(decoded := self.registry.decode_all(events))
             await self._fetch({key for _, key in pairs})
             with uncollected():
                 if self._elsewhere is None:
@@ -177,15 +187,35 @@ class Projector(Build[Fold[Any]]):
             raise
         except Exception:  # noqa: BLE001 - told by `consume`, event by event
             return False
-        last = events[-1][0]
+        self._rows.update(changed)
+        self._gathered.update(changed)
+        return True
+
+    @property
+    def gathered(self) -> int:
+        """How many rows changed that are not being written yet."""
+        return len(self._gathered)
+
+    async def write_gathered(self, token: int, position: int, last: int) -> int:
+        """Writes the rows that changed since the checkpoint's `position`, and `last` as the new one; returns it."""
+        changed, self._gathered = self._gathered, {}
+        self._being_written = changed
+        self._probe("projection.before")
         try:
             await self._write(changed, Advance(processor=self.name, token=token, old=position, new=last), ())
         except BaseException:
-            self._forget_rows()
+            self.forget()
             raise
-        self._rows.update(changed)
+        self.changes.tell(self.table.name)
+        self._probe("projection.after")
+        self._being_written = {}
         self._trim()
-        return True
+        return last
+
+    def forget(self) -> None:
+        """The rows in memory, and what was gathered: the next ones come from the store."""
+        self._forget_rows()
+        self._gathered, self._being_written = {}, {}
 
     def _run_elsewhere(self, events: Sequence[Narrow], decoded: Sequence[Event]) -> dict[str, Row | None]:
         """`Fold.run`, without what the rows have seen already."""
@@ -204,7 +234,11 @@ class Projector(Build[Fold[Any]]):
 
     def _trim(self) -> None:
         while len(self._rows) > _ROWS_KEPT:
-            key, _ = self._rows.popitem(last=False)
+            key = next(iter(self._rows))
+            if key in self._gathered or key in self._being_written:
+                break  # the store does not know it yet
+            self._whole = False
+            del self._rows[key]
             self._seen.pop(key, None)
 
     def _park(self, trouble: list[ParkedEvent], stored: StoredEvent, key: str, error: BaseException) -> None:
@@ -221,6 +255,9 @@ class Projector(Build[Fold[Any]]):
             if key in rows:
                 rows.move_to_end(key)
         if not missing:
+            return
+        if self._whole:
+            rows.update(dict.fromkeys(missing))
             return
         if self._elsewhere is None:
             found = await self.views.get_many(self.table, missing)
@@ -298,60 +335,5 @@ class Projector(Build[Fold[Any]]):
         return steps, None
 
     async def _reread(self, letter: DeadLetter) -> RecordedEvent[Any]:
-        found = await self._store.read(Selection(event_id=letter.event_id), limit=1)
-        return recorded(found[0], self._registry)
-
-
-class Inline:
-    """Runs projections inside the transaction of the append itself.
-
-    It takes part only where it is up to date to the very event before; otherwise the projector, which runs beside it
-    like any other, catches up first. So an inline view is never ahead of a gap and never needs a special rebuild. And
-    while a key is parked, the projector does all the work, because only it can park the followers.
-    """
-
-    def __init__(self, projectors: Sequence[Projector], registry: Registry) -> None:
-        self._projectors, self._registry = projectors, registry
-
-    def __call__(self, transaction: InlineTransaction, events: Sequence[StoredEvent]) -> None:
-        if not events:
-            return
-        first, last = events[0].position, events[-1].position
-        records: list[RecordedEvent[Any]] | None = None
-        for projector in self._projectors:
-            table = projector.table  # once: the projector may move to another build meanwhile
-            name = processor_name(table)
-            if projector.refused or (projector.adopted and transaction.checkpoint(ADOPTED + name) is None):
-                continue  # these rows are another code's
-            if transaction.checkpoint(name) != first - 1 or transaction.has_parked(name):
-                continue
-            if any(event.type in projector.types for event in events):
-                try:
-                    records = records or [recorded(event, self._registry) for event in events]
-                    self._fold(transaction, projector, table, records)
-                except Exception as error:
-                    raise ProjectionFailed(
-                        f"the inline projection {projector.fold.name!r} raised {error!r}",
-                        why="it shares the transaction of the append, so the append was not written either",
-                        do="mend the projection, or take `inline=True` off it: then it parks what it cannot take",
-                        projection=projector.fold.name,
-                        position=first,
-                    ) from error
-            transaction.advance(name, last)
-
-    @staticmethod
-    def _fold(
-        transaction: InlineTransaction, projector: Projector, table: TableSpec, records: Sequence[RecordedEvent[Any]]
-    ) -> None:
-        fold = projector.fold
-        mine = [(record, fold.keys(record.event, record)) for record in records if record.type in projector.types]
-        rows: dict[str, Any] = dict(transaction.rows(table, sorted({key for _, keys in mine for key in keys})))
-        changed: dict[str, Any] = {}
-        for record, keys in mine:
-            for key in keys:
-                rows[key] = changed[key] = fold.step(rows.get(key), record.event, key, record)
-        transaction.write(
-            table,
-            {key: row for key, row in changed.items() if row is not None},
-            [key for key, row in changed.items() if row is None],
-        )
+        found = await self.store.read(Selection(event_id=letter.event_id), limit=1)
+        return recorded(found[0], self.registry)

@@ -29,6 +29,7 @@ from daicho.read.join_projector import JoinProjector
 from daicho.read.join_tables import JoinTables
 from daicho.read.projector import Projector
 from daicho.read.set_projector import Place, SetProjector
+from daicho.read.stride import Stride
 
 __all__ = ["AnyFold", "AnyProjector", "Builder", "RebuildStep", "projector_for"]
 
@@ -155,8 +156,10 @@ class Builder:
                     continue
                 if isinstance(projector, SetProjector):
                     steps = _by_sql(projector, storage, claimed, up_to, None if at_most is None else size)
+                elif isinstance(projector, JoinProjector):
+                    steps = _by_join(projector, storage, self._registry, claimed, up_to, size)
                 else:
-                    steps = _by_fold(projector, storage, self._registry, claimed, up_to, size)
+                    steps = _by_fold(projector, storage, claimed, up_to, size)
                 pace = _Pace(self._clock, claimed.position, at_most)
                 renewed = time.monotonic()
                 async with aclosing(steps):  # type: ignore[type-var]
@@ -230,7 +233,24 @@ class _Pace:
 
 
 async def _by_fold(
-    projector: Projector | JoinProjector,
+    projector: Projector, storage: Storage, claimed: Checkpoint, up_to: int | None, size: int
+) -> AsyncIterator[Done]:
+    async with Stride(projector, claimed.token, claimed.position) as stride:
+        stride.page, dealt = min(stride.page, size), size
+        while dealt >= stride.page:
+            head, dealt = await storage.head() if up_to is None else up_to, 0
+            while stride.position < head:
+                events = await stride.step(head)
+                dealt += events
+                yield stride.position, head, events
+            if up_to is not None:
+                break
+            # what came meanwhile is little, and as long as others write there will always be some
+        await stride.finish()
+
+
+async def _by_join(
+    projector: JoinProjector,
     storage: Storage,
     registry: Registry,
     claimed: Checkpoint,
@@ -262,9 +282,6 @@ async def _by_fold(
         else:
             page = Page(position, await storage.read(wanted, limit=size), registry)
             position = await projector.consume(page, list(range(len(page.events))), token, position)
-            if position < page.last:  # none of them was of this segment
-                await projector.advance(Advance(processor=projector.name, token=token, old=position, new=page.last))
-                position = page.last
         yield position, head, len(narrow)
         if len(narrow) < size and up_to is None:
             break  # what came meanwhile is little, and as long as others write there will always be some

@@ -69,17 +69,18 @@ class PostgresAppending(Part):
 
     async def _append_one(self, request: AppendRequest, single: Sequence[Any]) -> Answer:
         """The quickest way, for what needs no more than that. Whatever is out of the ordinary goes the long one."""
-        again = False
+        again, now = False, self._time()
         async with self._opened().writing:
             try:
-                [(place,)] = await self._opened().writer.rows(self._queries["append_one"], (self._time(), *single))
+                [(place,)] = await self._opened().writer.rows(self._queries["append_one"], (now, *single))
             except (psycopg.Error, UnicodeError) as error:
                 again, place = is_lost(error), None
         if place is None:
             [answer] = await self._append_group([request], again=again)
             return answer
-        self._written_up_to(place)
-        return Appended(positions=(place,), versions=(single[1] + 1,))
+        answer = Appended(positions=(place,), versions=(single[1] + 1,))
+        self._committed([(request, answer)], (place,), now)
+        return answer
 
     async def _append_group(
         self, requests: Sequence[AppendRequest], *, again: bool = False, as_columns: bool = True
@@ -147,19 +148,26 @@ class PostgresAppending(Part):
         places_given: list[int] | None
         [(before, refused, places_given)] = rows
         positions = places_given or []
-        drawn = positions if not refused else [position for position in positions if position]
-        self._written_up_to(max(drawn, default=0))
-        places = await self._places([group.requests[r - 1] for r in refused]) if refused else Places([])
+        written: dict[int, Appended] = {}
+        for r, request in enumerate(group.requests, 1):
+            if r not in refused:
+                w, e = group.first_writes[r - 1], group.first_events[r - 1]
+                count = sum([len(write.events) for write in request.writes])
+                written[r] = Appended(
+                    positions=tuple(positions[e : e + count]),
+                    versions=tuple([before[w + n] + len(write.events) for n, write in enumerate(request.writes)]),
+                )
+        self._committed([(group.requests[r - 1], answer) for r, answer in written.items()], positions, group.at)
+        if not refused:
+            return list(written.values())
+        places = await self._places([group.requests[r - 1] for r in refused])
         answers: list[Answer] = []
         for r, request in enumerate(group.requests, 1):
-            w, e = group.first_writes[r - 1], group.first_events[r - 1]
-            if r in refused:
-                found = places.of(request, first_time=again)
-                answers.append(found or await self._refusal(request, before, w))
+            if r in written:
+                answers.append(written[r])
                 continue
-            counts = [len(write.events) for write in request.writes]
-            versions = tuple([before[n] + count for n, count in enumerate(counts, w)])
-            answers.append(Appended(positions=tuple(positions[e : e + sum(counts)]), versions=versions))
+            found = places.of(request, first_time=again)
+            answers.append(found or await self._refusal(request, before, group.first_writes[r - 1]))
         return answers
 
     async def _places(self, requests: Sequence[AppendRequest]) -> Places:
@@ -191,9 +199,14 @@ class PostgresAppending(Part):
         text, values = query(wanted, _NAMED_AT_MOST + more, None)
         return stored_events(await self._read(self._in_schema(text), values))
 
-    def _written_up_to(self, position: int) -> None:
-        """Readers in this process need not wait to be told."""
-        self._opened().head.touch(position)
+    def _committed(
+        self, appends: Sequence[tuple[AppendRequest, Appended]], positions: Sequence[int | None], at: str
+    ) -> None:
+        """Readers in this process need not wait to be told, nor read what is known here."""
+        opened = self._opened()
+        if at:
+            opened.recent.add(appends, at)
+        opened.head.touch([position for position in positions if position])
 
     async def _settle_notes(self) -> None:
         """What was noted of commands before may not be written over what is recorded now."""

@@ -15,6 +15,7 @@ from daicho.adapters.stores.postgres.head import Head
 from daicho.adapters.stores.postgres.lines import Connection, Line, Lines, Rows
 from daicho.adapters.stores.postgres.location import parse_url
 from daicho.adapters.stores.postgres.queries import in_schema, queries_for
+from daicho.adapters.stores.postgres.recent import Recent
 from daicho.core.errors import OutcomeUnknown, StoreClosed
 from daicho.core.times import to_text
 
@@ -28,6 +29,7 @@ class Opened:
         self.writer, self.aside, self.lines, self.head = writer, aside, lines, head
         self.pooled = pooled
         """Whether a pooler sits in between, so that nothing of a session lasts."""
+        self.recent = Recent()
         self.writing = asyncio.Lock()
         """Held while the writer's line is in use."""
         self.aside_turn = asyncio.Lock()

@@ -38,8 +38,10 @@ class Columns:
     types = (_TEXT, *_WRITES, *chain.from_iterable((type_, _ARRAY_OF[type_]) for type_ in _SHARED), *_OWN)
     """Of the parameters, as PostgreSQL numbers them."""
 
-    def __init__(self, requests: Sequence[AppendRequest], parameters: Sequence[Parameter], counts: list[int]) -> None:
-        self.requests, self.parameters = requests, parameters
+    def __init__(
+        self, requests: Sequence[AppendRequest], at: str, parameters: Sequence[Parameter], counts: list[int]
+    ) -> None:
+        self.requests, self.at, self.parameters = requests, at, parameters
         self.first_writes: Sequence[int] = range(len(requests))
         self.first_events: list[int] = []
         start = 0
@@ -72,7 +74,7 @@ class Columns:
             if len(keys) > MOST_KEYS:
                 return None
             writes = (_array(_TEXT, keys), _array(_TEXT, streams), _array(_INT, expected), *_dealt(streams, counts))
-            return cls(requests, (now.encode(), *writes, *_of_events(events)), counts)
+            return cls(requests, now, (now.encode(), *writes, *_of_events(events)), counts)
         except (UnicodeError, StructError, msgspec.MsgspecError):
             return None
 

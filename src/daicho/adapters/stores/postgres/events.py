@@ -27,7 +27,12 @@ class PostgresEvents(PostgresAppending):
         return Loads(self._read, self._queries["load_one"], self._queries["load_many"])
 
     async def read(self, selection: Selection, *, limit: int) -> list[StoredEvent]:
-        text, values = query(selection, limit, await self._horizon(selection))
+        up_to = await self._horizon(selection)
+        if up_to is not None and selection == Selection(after=selection.after, up_to=selection.up_to):
+            known = self._opened().recent.between(selection.after, up_to, limit)
+            if known is not None:
+                return known
+        text, values = query(selection, limit, up_to)
         return stored_events(await self._read(self._in_schema(text), values))
 
     async def read_narrow(self, selection: Selection, *, limit: int) -> list[Narrow]:

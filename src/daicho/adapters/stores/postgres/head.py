@@ -1,8 +1,12 @@
 """How far readers may look: one tracker a process asks the database, and everybody here waits for it.
 
-    own commit ──touch──┐
-    NOTIFY (a hint) ────┼──> does anybody wait? ──> safe_head() ──> greater? wake who waits
-    pause over ─────────┘    tell other processes (at most each 10 ms)
+    own commit ──touch──> right behind the head? that is the new head: wake who waits
+                             │ else
+    NOTIFY (a hint) ─────────┼──> does anybody wait? ──> safe_head() ──> greater? wake who waits
+    pause over ──────────────┘    tell other processes (at most each 10 ms)
+
+Each position is drawn once. So if all positions from the head to a certain one were drawn by appends of this process,
+and those are committed, nothing new can appear up to there: while nobody else writes, the head is known without asking.
 
 Nothing depends on a notification: it only shortens the pause. The pause is a millisecond while something is known to
 be on its way, and grows to a quarter of a second while nothing happens. Looking costs the server about as much as an
@@ -12,7 +16,7 @@ append, so it is done at most once a millisecond, and not at all while nobody wa
 import asyncio
 import logging
 import time
-from contextlib import suppress
+from collections.abc import Sequence
 
 import psycopg
 
@@ -26,6 +30,7 @@ _SHORTEST, _QUIET, _GROWTH = 0.001, 0.01, 1.5
 _LONGEST_LISTENING, _LONGEST_POLLING = 0.25, 0.05
 _NOTIFY_EVERY = 0.01
 _PATIENCE = 5.0
+_OWN_KEPT = 10_000
 
 log = logging.getLogger("daicho.postgres")
 
@@ -42,13 +47,19 @@ class Head:
         self._longest = _LONGEST_POLLING if channel is None else _LONGEST_LISTENING
         self._told, self._told_at = 0, 0.0
         self._looked_at = 0.0
+        self._own: set[int] = set()
+        """Positions behind the head that this process has committed, with others' or holes before them."""
+        self._doubt = True
+        """Whether others may have written since the last look."""
+        self._others = True
+        """Whether that look found something."""
         self._waiting = 0
         self._later: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
         self._touched = asyncio.Event()
         if channel is not None:
             line.greeting = [b"select set_config('synchronous_commit', 'off', false)", f'listen "{channel}"'.encode()]
-            line.heard = self._touched.set
+            line.heard = self._hear
         self._moved = asyncio.Event()
         self._asked: list[asyncio.Future[None]] = []
         self._error: DaichoError | None = None
@@ -71,19 +82,41 @@ class Head:
         self._answer()
         await self._line.hang_up()
 
-    def touch(self, position: int) -> None:
-        """This process has committed up to `position`."""
-        if position <= self.written:
+    def touch(self, positions: Sequence[int]) -> None:
+        """This process has committed events at these positions, in ascending order."""
+        if not positions:
             return
-        self.written = position
-        if self._waiting or self._told_at + _NOTIFY_EVERY <= time.monotonic():
+        self.written = max(self.written, positions[-1])
+        if positions[0] == self.seen + 1 and positions[-1] == self.seen + len(positions) and not self._own:
+            self._go(positions[-1])
+        else:
+            self._own.update(positions)
+            self._go(self.seen)
+        if self._waiting and self.seen < self.written:
             self._touched.set()
-        elif self._later is None and self._channel is not None:
-            self._later = self._loop.call_later(_NOTIFY_EVERY, self._touch_later)
+        elif self._channel is not None and self._later is None:
+            if self._told_at + _NOTIFY_EVERY <= time.monotonic():
+                self._touched.set()
+            else:
+                self._later = self._loop.call_later(_NOTIFY_EVERY, self._touch_later)
 
     def _touch_later(self) -> None:
         self._later = None
         self._touched.set()
+
+    def _hear(self) -> None:
+        self._doubt = True
+        self._touched.set()
+
+    def _go(self, head: int) -> None:
+        """The head is at `head`, or further if own positions follow it."""
+        own = self._own
+        while own and head + 1 in own:
+            head += 1
+            own.discard(head)
+        if head > self.seen:
+            self.seen = head
+            self._wake()
 
     async def wait(self, after: int) -> int:
         """The head, as soon as it is greater than `after`. Raises what keeps the tracker from looking."""
@@ -91,7 +124,9 @@ class Head:
             return self.seen
         self._waiting += 1
         try:
-            if self.seen < self.written or self._waiting == 1:
+            if self._waiting == 1 and (self._others or self._looked_at + self._longest < time.monotonic()):
+                self._doubt = True
+            if self._doubt or self.seen < self.written:
                 self._touched.set()
             while self.seen <= after:
                 self._check()
@@ -130,10 +165,12 @@ class Head:
         pause = _SHORTEST
         while True:
             asked, self._asked = self._asked, []
-            before = self.seen
+            looked = False
             try:
-                if asked or self._waiting:
+                overdue = self._looked_at + self._longest < time.monotonic()
+                if asked or (self._waiting and (self._doubt or overdue or self.seen < self.written)):
                     await self._look()
+                    looked = True
                 await self._tell()
             except StoreError as error:
                 self._fail(error)
@@ -154,19 +191,24 @@ class Head:
             self._answer(asked)
             if self._waiting and self.seen < self.written:
                 pause = _SHORTEST
-            elif self.seen > before:
+            elif looked and self._others:
                 pause = _SHORTEST if self._channel is None else _QUIET
             else:
                 pause = min(pause * _GROWTH, self._longest)
             await self._rest(pause)
 
     async def _look(self) -> None:
-        self._looked_at = time.monotonic()
-        [(head,)] = await self._line.rows(self._query)
+        self._looked_at, self._doubt = time.monotonic(), False
+        try:
+            [(head,)] = await self._line.rows(self._query)
+        except BaseException:
+            self._doubt = True
+            raise
         self._error = None
-        if head > self.seen:
-            self.seen = head
-            self._wake()
+        self._others = head > self.seen
+        if self._own:
+            self._own = {position for position in self._own if position > head} if len(self._own) < _OWN_KEPT else set()
+        self._go(head)
 
     async def _tell(self) -> None:
         """Tells other processes, in a transaction of its own: inside the append's it would make commits queue up."""
@@ -181,9 +223,11 @@ class Head:
         """Until there is a reason to look again, and a moment at least unless somebody asks."""
         if self._told < self.written and self._channel is not None:
             pause = min(pause, _NOTIFY_EVERY)
-        with suppress(TimeoutError):
+        try:
             async with asyncio.timeout(pause):
                 await self._touched.wait()
+        except TimeoutError:
+            self._doubt = True
         early = self._looked_at + _SHORTEST - time.monotonic()
         if early > 0 and not self._asked:
             await asyncio.sleep(early)

@@ -19,6 +19,8 @@ from psycopg.errors import InvalidSqlStatementName, error_from_result
 from psycopg.pq import ExecStatus, Format, TransactionStatus
 from psycopg.pq.abc import PGresult
 
+from daicho.core.collecting import uncollected
+
 __all__ = ["Connection", "Prompt", "Rows"]
 
 Connection: TypeAlias = AsyncConnection[tuple[Any, ...]]
@@ -27,6 +29,8 @@ Rows: TypeAlias = list[tuple[Any, ...]]
 _MOST_PREPARED = 200
 _PATIENCE = 2.0
 """Seconds that a cancelled statement may take to its end; then its connection is given up."""
+_FEW = 100
+"""Rows that may be loaded without a word to the garbage collector."""
 _PLACE = re.compile(r"%(s|%)")
 _FINE = (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK, ExecStatus.EMPTY_QUERY)
 
@@ -108,7 +112,11 @@ class Prompt:
                 return await self._ask(text, dumped, types, formats)
             raise error
         transformer.set_pgresult(result, format=Format.BINARY)
-        rows: Rows = transformer.load_rows(0, result.ntuples, tuple) if result.ntuples else []
+        if result.ntuples <= _FEW:
+            rows: Rows = transformer.load_rows(0, result.ntuples, tuple) if result.ntuples else []
+        else:
+            with uncollected():
+                rows = transformer.load_rows(0, result.ntuples, tuple)
         return rows, result.command_tuples or 0
 
     def _number(self, text: str) -> bytes:

@@ -6,6 +6,7 @@ import msgspec
 
 from daicho.adapters.stores.postgres.criteria import matches_all, positions
 from daicho.adapters.stores.postgres.lines import Rows
+from daicho.core.collecting import uncollected
 from daicho.ports.event_store import Narrow, Selection, StoredEvent
 
 __all__ = ["narrow_events", "query", "query_narrow", "stored_events"]
@@ -27,22 +28,25 @@ _tags = msgspec.json.Decoder(tuple[str, ...]).decode
 
 def stored_events(rows: Rows) -> list[StoredEvent]:
     # The inner loop of every replay: one unpacking and one positional call for each event.
-    return [
-        StoredEvent(
-            position, stream, version, type_, schema_version, event_id, occurred_at, recorded_at, actor, tenant,
-            correlation_id, causation_id, () if tags is None else _tags(tags), metadata, data or packed,
-        )
-        for (
-            position, stream, version, type_, schema_version, event_id, occurred_at, recorded_at, actor, tenant,
-            correlation_id, causation_id, tags, metadata, data, packed,
-        ) in rows
-    ]  # fmt: skip
+    with uncollected():
+        return [
+            StoredEvent(
+                position, stream, version, type_, schema_version, event_id, occurred_at, recorded_at, actor, tenant,
+                correlation_id, causation_id, () if tags is None else _tags(tags), metadata, data or packed,
+            )
+            for (
+                position, stream, version, type_, schema_version, event_id, occurred_at, recorded_at, actor, tenant,
+                correlation_id, causation_id, tags, metadata, data, packed,
+            ) in rows
+        ]  # fmt: skip
 
 
 def narrow_events(rows: Rows) -> list[Narrow]:
-    return [
-        (position, version, type_, schema, data or packed) for position, version, type_, schema, data, packed in rows
-    ]
+    with uncollected():
+        return [
+            (position, version, type_, schema, data or packed)
+            for position, version, type_, schema, data, packed in rows
+        ]
 
 
 def query(wanted: Selection, limit: int, up_to: int | None) -> tuple[str, list[Any]]:

@@ -134,7 +134,7 @@ class Group:
     name, types = "append", None
 
     def __init__(self, requests: Sequence[AppendRequest], now: str) -> None:
-        self.requests = requests
+        self.requests, self.at = requests, now
         writes: list[_Write] = []
         conditions: list[_Condition] = []
         events: list[_Event] = []

@@ -215,7 +215,9 @@ class Within(PostgresEvents, PostgresCommandLog):
                 await self._caller.aside(work)
             return answer
 
-    def _written_up_to(self, position: int) -> None:
+    def _committed(
+        self, appends: Sequence[tuple[AppendRequest, Appended]], positions: Sequence[int | None], at: str
+    ) -> None:
         """Nobody here may see it yet."""
 
     async def _settle_notes(self) -> None:
