@@ -99,3 +99,19 @@ async def test_nobody_looks_for_growth_while_nobody_waits_for_it() -> None:
     assert feed.head == 6
     await feed.stop()
     await store.close()
+
+
+async def test_who_is_slow_need_not_go_in_the_small_steps_of_who_is_quick() -> None:
+    store, feed = await filled(0)
+    for n in range(12):
+        await append(store, request(f"late-{n}", "tested"))
+        async with asyncio.timeout(5):
+            await feed.grown(n)
+        assert len((await feed.page(n)).events) == 1
+    store.asked.clear()
+    first = await feed.page(0)
+    assert ([event.position for event in first.events], first.last) == (list(range(1, 11)), 10)
+    assert [event.position for event in (await feed.page(10)).events] == [11, 12]
+    assert store.asked == []
+    await feed.stop()
+    await store.close()

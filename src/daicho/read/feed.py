@@ -34,6 +34,12 @@ class Page:
         page.last = position
         return page
 
+    def followed_by(self, other: "Page") -> "Page":
+        """Both as one. What is decoded stays so."""
+        page = Page(self.after, [*self.events, *other.events], self._registry)
+        page.last, page._decoded = other.last, [*self._decoded, *other._decoded]
+        return page
+
     def of_types(self, types: frozenset[str]) -> list[int]:
         """Indexes of the events of these types, in order."""
         found = [indexes for name, indexes in self._by_type.items() if name in types]
@@ -136,11 +142,21 @@ class Feed:
         page = self._pages.get(after)
         if page is not None:
             self._pages.move_to_end(after)
+            page = self._joined(page)
         else:
             page = await self._shared(after)
         if len(page.events) == self._page_size and self._ahead(page.last):
             await asyncio.sleep(0)  # so that it is really asked for, before we are busy with this page
         return page
+
+    def _joined(self, page: Page) -> Page:
+        """With the pages behind it: who is slow need not go in the small steps of who is quick."""
+        grown = page
+        while (behind := self._pages.get(grown.last)) and len(grown.events) + len(behind.events) <= self._page_size:
+            grown = grown.followed_by(behind)
+        if grown is not page:
+            self._pages[page.after] = grown
+        return grown
 
     async def _shared(self, after: int) -> Page:
         """Fetched once, whoever asks meanwhile: each `after` has at most one fetch under way."""
