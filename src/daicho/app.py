@@ -38,6 +38,7 @@ from daicho.ports.clock import Clock
 from daicho.ports.event_store import CommandOutcome
 from daicho.ports.probe import Probe, silent
 from daicho.ports.read_store import ReadStore
+from daicho.ports.scratch import Scratch
 from daicho.ports.storage import Storage
 from daicho.read.crud import CrudTable
 from daicho.read.dead_letters import DeadLetters
@@ -145,6 +146,7 @@ class App:
             snapshot_after=snapshot_after,
             hot_aggregates=hot_aggregates,
             segments=_segments(model, segments or {}),
+            scratch=lambda: cast("Scratch", open_storage("memory:", self.clock)),
         )
         self._running: Running | None = None
 
@@ -310,14 +312,24 @@ class App:
 
     # -- queries and states ---------------------------------------------------------------------------------------
 
-    async def ask(self, query: Query[R], *, after: Receipt | int | None = None, within: float = 5.0) -> R:
-        """Answers a query. With `after`, the views it reads have first seen that receipt or position.
+    async def ask(
+        self,
+        query: Query[R],
+        *,
+        after: Receipt | int | None = None,
+        within: float = 5.0,
+        as_of: Receipt | int | datetime | None = None,
+    ) -> R:
+        """Answers a query. With `after`, the views it reads have first seen that receipt or position. With `as_of`,
+        they are as they were then: after that receipt or position, or as far as things had *occurred* by that time.
 
         Raises UnknownMessage, StaleAnswer (with the stale answer) if that takes longer than `within` seconds,
-        Rebuilding, and whatever the handler raises.
+        Rebuilding, and whatever the handler raises. With `as_of` also InvalidMessage for the future, NoPast, and
+        PastIncomplete (with the answer); see `Views.as_of`.
         """
         position = after.position if isinstance(after, Receipt) else after or 0
-        return await self._now.queries.ask(query, after=position, within=within)
+        then = as_of.position if isinstance(as_of, Receipt) else as_of
+        return await self._now.queries.ask(query, after=position, within=within, as_of=then)
 
     def watch(
         self, query: Query[R], *, after: Receipt | int | None = None, within: float = 5.0

@@ -28,6 +28,7 @@ from daicho.ports.command_sender import Envelope
 from daicho.ports.event_store import EventStore, Selection
 from daicho.ports.probe import Probe
 from daicho.ports.read_store import ReadStore
+from daicho.ports.scratch import Scratch
 from daicho.ports.storage import Joinable, Storage
 from daicho.ports.view_store import TableSpec
 from daicho.read import health
@@ -42,6 +43,8 @@ from daicho.read.history import History
 from daicho.read.inline import Inline
 from daicho.read.lag import lag_of
 from daicho.read.live import Live
+from daicho.read.past_views import PastViews
+from daicho.read.pasts import Pasts
 from daicho.read.processor import PageProcessor, Processor
 from daicho.read.processors import Processors
 from daicho.read.progress import Lag, Progress
@@ -88,6 +91,8 @@ class Setup:
     hot_aggregates: int
     segments: Mapping[str, int]
     """Of projections by `projection:NAME`, of reactions by `reaction:NAME`; those that are not here have one."""
+    scratch: Callable[[], Scratch]
+    """Makes an empty store in memory."""
 
 
 class Running:
@@ -159,7 +164,8 @@ class Running:
         )
         kept: list[ViewState] = [Kept(TableSpec(crud.name, 1, crud.row_type), storage) for crud in model.cruds]
         states: dict[str, ViewState] = {state.table.name: state for state in [*self.projectors, *kept]}
-        self.views = Views(states, self.progress)
+        self.pasts = Pasts(model.folds, storage, registry, setup.scratch)
+        self.views = Views(states, self.progress, past=lambda then: PastViews(states, self.progress, self.pasts, then))
         self.queries = Queries(setup.answers, self.views)
         self.live = Live(self.queries, self.changes, states, self.progress, None if with_processors else self.relocate)
         self.settling = Settling(storage, storage, self.progress, self.postman, self._processor_names)

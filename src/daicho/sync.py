@@ -28,7 +28,7 @@ from daicho.read.history import Trace
 from daicho.read.live import Change
 from daicho.read.progress import Lag
 from daicho.read.projections import Projections, ProjectionState
-from daicho.read.queries import PageOf, View
+from daicho.read.queries import PageOf, View, Views
 from daicho.read.rebuild import RebuildStep
 from daicho.read.trial import Trial
 from daicho.running import joinable
@@ -192,8 +192,15 @@ class SyncApp:
     def status(self, command_id: str) -> CommandOutcome | None:
         return self._run(self._app.status(command_id))
 
-    def ask(self, query: Query[R], *, after: Receipt | int | None = None, within: float = 5.0) -> R:
-        return self._run(self._app.ask(query, after=after, within=within))
+    def ask(
+        self,
+        query: Query[R],
+        *,
+        after: Receipt | int | None = None,
+        within: float = 5.0,
+        as_of: Receipt | int | datetime | None = None,
+    ) -> R:
+        return self._run(self._app.ask(query, after=after, within=within, as_of=as_of))
 
     def watch(self, query: Query[R], *, after: Receipt | int | None = None, within: float = 5.0) -> Iterator[Change[R]]:
         """The answer, then each one that differs, until the App is left. See App.watch."""
@@ -315,7 +322,7 @@ class SyncApp:
 
     @property
     def views(self) -> SyncViews:
-        return SyncViews(self, self._app)
+        return SyncViews(self, self._app.views)
 
 
 async def _wind_up() -> None:
@@ -382,11 +389,15 @@ class SyncProjections:
 class SyncViews:
     """All views for synchronous code."""
 
-    def __init__(self, sync: SyncApp, app: App) -> None:
-        self._sync, self._app = sync, app
+    def __init__(self, sync: SyncApp, views: Views) -> None:
+        self._sync, self._views = sync, views
 
     def __getitem__(self, table: Table[RowT]) -> SyncView[RowT]:
-        return SyncView(self._sync, self._app.views[table])
+        return SyncView(self._sync, self._views[table])
+
+    def as_of(self, moment: int | datetime) -> SyncViews:
+        """The same views as they were then. See Views.as_of."""
+        return SyncViews(self._sync, self._views.as_of(moment))
 
 
 class SyncView(Generic[RowT]):

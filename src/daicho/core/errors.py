@@ -34,7 +34,9 @@
     │   ├── NoSuchField             a query filters or orders by a field that the row does not have
     │   ├── NotSearchable           a query searches rows that cannot be searched
     │   ├── NotBuilt                a generation to switch to, compare with or go back to is not there
-    │   └── Rebuilding              a view is being built anew and has no complete answer yet
+    │   ├── Rebuilding              a view is being built anew and has no complete answer yet
+    │   ├── NoPast                  a question about the past reads what keeps none
+    │   └── PastIncomplete          the present code cannot fold all of the past; carries the answer without the rest
     ├── NotFound                    a tool was asked about something that is not there
     └── FlowError
         ├── ProjectionFailed        an inline projection raised: the append it belongs to was not written
@@ -74,6 +76,7 @@ __all__ = [
     "MissingCollaborator",
     "MissingExtra",
     "MissingHandler",
+    "NoPast",
     "NoSuchField",
     "NotAuthorised",
     "NotBuilt",
@@ -82,6 +85,7 @@ __all__ = [
     "NotRunning",
     "NotSearchable",
     "OutcomeUnknown",
+    "PastIncomplete",
     "ProjectionFailed",
     "ReadError",
     "Rebuilding",
@@ -434,6 +438,34 @@ class NotBuilt(ReadError):
     """There is no generation of the view to switch to, to compare with, or to roll back to."""
 
     code = "D306"
+
+
+class NoPast(ReadError):
+    """A question about the past reads a Crud table, which keeps none, or a projection in SQL, which cannot tell it."""
+
+    code = "D307"
+
+
+class PastIncomplete(ReadError):
+    """A question about the past met events that a projection's present code raises on, or that cannot be read.
+
+    They were left out, with what follows them of the same key. `answer` is what there is without them; `broken` says
+    for each view which keys (or whole streams, where the key cannot be told) are wrong, since where, and why.
+    """
+
+    code = "D308"
+
+    def __init__(self, *, answer: Any, broken: dict[str, dict[str, str]]) -> None:
+        views = ", ".join(sorted(broken))
+        key, error = next((key, error) for keys in broken.values() for key, error in keys.items())
+        super().__init__(
+            f"{views} as of then: {sum(map(len, broken.values()))} keys cannot be told whole",
+            why=f"{key!r}: {error}",
+            do="mend the projection, or use `answer`; what is skipped in the live view is left out here without a word",
+            answer=answer,
+            broken=broken,
+        )
+        self.answer, self.broken = answer, broken
 
 
 class FlowError(DaichoError):

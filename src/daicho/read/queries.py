@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 import msgspec
 
-from daicho.core.errors import InvalidMessage, Rebuilding, StaleAnswer, UnknownMessage, UnknownView
+from daicho.core.errors import InvalidMessage, PastIncomplete, Rebuilding, StaleAnswer, UnknownMessage, UnknownView
 from daicho.core.messages import Query, Row
 from daicho.core.projection import Table
 from daicho.ports.view_store import TableSpec, ViewStore
@@ -50,6 +51,8 @@ class Reading:
         self.after, self.deadline = after, deadline
         self.behind: dict[str, int] = {}
         """Views that were read before they were fresh enough, and how many positions they lacked."""
+        self.broken: dict[str, dict[str, str]] = {}
+        """Of views as they were then: keys whose past cannot be told whole, and why."""
 
     is_live = False
     """Whether everything that has been committed must be found, although it is not known up to which position."""
@@ -176,10 +179,21 @@ class View(Generic[RowT]):
 class Views:
     """All views of the App: `views[orders].find(status="pending")`."""
 
-    def __init__(self, states: Mapping[str, ViewState], progress: Progress, reading: Reading | None = None) -> None:
-        self._states, self._progress, self._reading = states, progress, reading
+    def __init__(
+        self,
+        states: Mapping[str, ViewState],
+        progress: Progress,
+        reading: Reading | None = None,
+        *,
+        past: "Callable[[int | datetime], Views]",
+    ) -> None:
+        """`past` gives the same views as they were then."""
+        self._states, self._progress, self._reading, self._past = states, progress, reading, past
 
     def __getitem__(self, table: Table[RowT]) -> View[RowT]:
+        return View(self._state(table), self._progress, self._reading)
+
+    def _state(self, table: Table[Any]) -> ViewState:
         state = self._states.get(table.name)
         if state is None:
             raise UnknownView(
@@ -188,7 +202,17 @@ class Views:
                 do="give App the projection or Crud part",
                 view=table.name,
             )
-        return View(state, self._progress, self._reading)
+        return state
+
+    def as_of(self, moment: int | datetime) -> "Views":
+        """The same views as they were: after the event at that position, or as far as things had *occurred* by that
+        time. `await app.views.as_of(120)[orders].find()`. See docs/howto/past.md.
+
+        Raises InvalidMessage for a naive datetime. Reading one raises InvalidMessage if the position has not been
+        reached, NoPast for a Crud table or a projection in SQL, and PastIncomplete, with the answer, if the fold raised
+        on the way.
+        """
+        return self._past(moment)
 
     def names(self) -> list[str]:
         return sorted(self._states)
@@ -201,7 +225,7 @@ class Views:
 
     def reading(self, reading: Reading) -> "Views":
         """The same views for one question."""
-        return Views(self._states, self._progress, reading)
+        return Views(self._states, self._progress, reading, past=self._past)
 
 
 class Queries:
@@ -211,11 +235,23 @@ class Queries:
         """`handlers` take (query, views)."""
         self._handlers, self._views = handlers, views
 
-    async def ask(self, query: Query[R], *, after: int = 0, within: float = 5.0) -> R:
-        return await self.answer(query, Reading(after, asyncio.get_running_loop().time() + within), within)
+    async def ask(
+        self, query: Query[R], *, after: int = 0, within: float = 5.0, as_of: int | datetime | None = None
+    ) -> R:
+        reading = Reading(after, asyncio.get_running_loop().time() + within)
+        if as_of is None:
+            return await self.answer(query, reading, within)
+        if after:
+            raise InvalidMessage(
+                "`after=` and `as_of=` do not go together",
+                why="the one asks for views that are fresh, the other for views that are not",
+                do="give one of them",
+                path="as_of",
+            )
+        return await self.answer(query, reading, within, self._views.as_of(as_of))
 
-    async def answer(self, query: Query[R], reading: Reading, within: float) -> R:
-        """`within`: the seconds that the reading has left."""
+    async def answer(self, query: Query[R], reading: Reading, within: float, views: Views | None = None) -> R:
+        """`within`: the seconds that the reading has left; `views`: instead of those of now."""
         handler = self._handlers.get(type(query))
         if handler is None:
             name = type(query).__name__
@@ -224,7 +260,7 @@ class Queries:
             )
         if within < 0:
             raise InvalidMessage(f"within={within} is negative", do="give seconds, 0 or more")
-        answer = await handler(query, self._views.reading(reading))
+        answer = await handler(query, (views or self._views).reading(reading))
         self._check(reading, within, answer)
         return cast("R", answer)
 
@@ -237,6 +273,8 @@ class Queries:
 
     @staticmethod
     def _check(reading: Reading, within: float, answer: Any) -> None:
+        if reading.broken:
+            raise PastIncomplete(answer=answer, broken=reading.broken)
         if reading.behind:
             lag = max(reading.behind.values())
             raise StaleAnswer(

@@ -22,7 +22,7 @@ __all__ = ["MemoryStorage"]
 
 
 class MemoryStorage(MemoryEvents, MemorySnapshots, MemoryCheckpoints, MemoryDeadLetters, MemoryCommandLog, MemoryViews):
-    """Fulfils `daicho.ports.storage.Storage`. Closing it forgets everything; two of them never share anything."""
+    """Fulfils `daicho.ports.scratch.Scratch`. Closing it forgets everything; two of them never share anything."""
 
     def __init__(self, url: str = "memory:", *, now: Callable[[], datetime]) -> None:
         super().__init__(now)
@@ -52,3 +52,11 @@ class MemoryStorage(MemoryEvents, MemorySnapshots, MemoryCheckpoints, MemoryDead
 
     def describe(self) -> dict[str, Any]:
         return {"engine": "memory", "version": None, "durability": "none", "file": None}
+
+    def copy(self) -> "MemoryStorage":
+        other = MemoryStorage(self._url, now=self._now)
+        other._contents = self._opened().copy()
+        return other
+
+    def size(self) -> int:
+        return sum(len(table.rows) for table in self._opened().tables.values())

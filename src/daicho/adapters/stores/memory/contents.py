@@ -44,6 +44,22 @@ class Contents:
         self.moved.set()
         self.moved = asyncio.Event()
 
+    def copy(self) -> "Contents":
+        """The same, shared as far as it never changes."""
+        return Contents(
+            events=self.events.copy(),
+            streams={name: events.copy() for name, events in self.streams.items()},
+            by_id=self.by_id.copy(),
+            snapshots=self.snapshots.copy(),
+            checkpoints=self.checkpoints.copy(),
+            alive_until=self.alive_until.copy(),
+            letters=self.letters.copy(),
+            letters_ever=self.letters_ever,
+            outcomes=self.outcomes.copy(),
+            tables={place: StoredTable(table.shape, table.rows.copy()) for place, table in self.tables.items()},
+            live=self.live.copy(),
+        )
+
 
 class Shelf:
     """Opening, closing, taking turns and telling the time: what all parts of the store share."""
