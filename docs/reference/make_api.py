@@ -41,7 +41,7 @@ GROUPS: dict[str, tuple[str, list[str]]] = {
         "How it goes, and what does not.",
         ["Lag", "Health", "Problem", "Trial", "TrialStep", "RowChange", "CommandTrial"],
     ),
-    "History": ("The log, read by people.", ["Position", "Trace", "TraceNode"]),
+    "History": ("The log, read by people.", ["Position", "Trace", "TraceNode", "Lineage", "LineageStep", "Unplaced"]),
 }  # fmt: skip
 NOTES = {
     "ANY": "`ExpectedVersion.ANY`: the stream may be at any version.",

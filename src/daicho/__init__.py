@@ -87,6 +87,7 @@ from daicho.ports.command_sender import Envelope
 from daicho.ports.event_store import CommandOutcome
 from daicho.read.health import Health, Problem
 from daicho.read.history import Trace, TraceNode
+from daicho.read.lineage import Lineage, LineageStep, Unplaced
 from daicho.read.live import Change
 from daicho.read.progress import Lag
 from daicho.read.queries import PageOf, View, Views
@@ -135,6 +136,8 @@ __all__ = [
     "Join",
     "KeyReused",
     "Lag",
+    "Lineage",
+    "LineageStep",
     "LostLease",
     "Message",
     "MessageError",
@@ -194,6 +197,7 @@ __all__ = [
     "UnknownEventType",
     "UnknownMessage",
     "UnknownView",
+    "Unplaced",
     "UnreadableEvent",
     "UnsafeSqlite",
     "Unsettled",

@@ -44,6 +44,7 @@ from daicho.read.crud import CrudTable
 from daicho.read.dead_letters import DeadLetters
 from daicho.read.health import LATE, Health
 from daicho.read.history import History, Trace
+from daicho.read.lineage import Lineage, lineage
 from daicho.read.live import Change
 from daicho.read.processors import Processors
 from daicho.read.progress import Lag
@@ -416,6 +417,16 @@ class App:
         if isinstance(reference, Receipt):
             reference = reference.correlation_id
         return await self._now.history.trace(reference)
+
+    async def lineage(self, part: Table[RowT], key: str) -> Lineage[RowT]:
+        """Which events made a row, one by one, with the row after each; what this App's code makes of them; and the
+        fields in which the stored row is another: changed by hand, or made by other code. Looks at every event of the
+        projection's types. Raises UnknownView, and NoPast for a Crud table or a projection in SQL.
+        """
+        running = self._now
+        running.views[part]
+        fold = running.pasts.fold_of(part.name)
+        return await lineage(fold, key, running.elsewhere.get(part.name, self.storage), self.storage, self.registry)
 
     @property
     def history(self) -> History:

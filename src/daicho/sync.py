@@ -25,6 +25,7 @@ from daicho.read.diff import Diff
 from daicho.read.generations import Generation
 from daicho.read.health import LATE, Health
 from daicho.read.history import Trace
+from daicho.read.lineage import Lineage
 from daicho.read.live import Change
 from daicho.read.progress import Lag
 from daicho.read.projections import Projections, ProjectionState
@@ -251,6 +252,10 @@ class SyncApp:
 
     def trace(self, reference: str | Receipt) -> Trace | None:
         return self._run(self._app.trace(reference))
+
+    def lineage(self, part: Table[RowT], key: str) -> Lineage[RowT]:
+        """Which events made a row. See App.lineage."""
+        return self._run(self._app.lineage(part, key))
 
     def settled(self, receipt: Receipt, *, within: float = 30.0) -> None:
         self._run(self._app.settled(receipt, within=within))

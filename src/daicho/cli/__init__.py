@@ -18,6 +18,7 @@ main = Root(
             ),
             "show": ("daicho.cli.show:show", "The state of an aggregate, now or then, or the difference."),
             "trace": ("daicho.cli.trace:trace", "Everything that one command led to, as a tree with times."),
+            "lineage": ("daicho.cli.lineage:lineage", "The events that made a row of a view, one by one."),
             "tail": ("daicho.cli.tail:tail", "The last events, and with -f each new one as it is recorded."),
             "health": ("daicho.cli.health:health", "Whether all is well: one answer, and its exit code, for probes."),
             "doctor": ("daicho.cli.doctor:doctor", "Examine the store and how its readers stand."),

@@ -25,5 +25,5 @@ def moment(text: str) -> datetime:
 
 
 def point(text: str) -> int | datetime:
-    """A version of a stream, or a time."""
+    """A version of a stream, or a position; or a time."""
     return int(text) if text.isdecimal() else moment(text)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, cast
 
 import click
@@ -9,6 +10,7 @@ import msgspec
 
 from daicho.app import App
 from daicho.cli.group import Verb
+from daicho.cli.moments import point
 from daicho.cli.opening import running
 from daicho.cli.output import Rows, envelope, output_option, plain, print_record, text_of
 from daicho.cli.settings import Settings
@@ -23,19 +25,31 @@ __all__ = ["query"]
 @click.argument("name")
 @message_options
 @click.option("--wait", is_flag=True, help="First run the app until every projection has caught up.")
+@click.option("--as-of", type=point, help="Of views as they were at this position, or as far as things had occurred.")
 @output_option
 @click.pass_obj
-def query(settings: Settings, name: str, data: str | None, settings_: tuple[str, ...], wait: bool, output: str) -> None:
+def query(
+    settings: Settings,
+    name: str,
+    data: str | None,
+    settings_: tuple[str, ...],
+    wait: bool,
+    as_of: int | datetime | None,
+    output: str,
+) -> None:
     """Asks the query NAME of the app and prints the answer."""
+    if wait and as_of is not None:
+        raise click.UsageError("give --wait or --as-of, not both: the past does not depend on how far projections are")
 
     async def run() -> None:
         async with running(settings, processors=wait) as app:
             question = message_from(_query_named(app, name), data, settings_)
             if wait:
                 await app.settle()
-            answer = await app.ask(question)
+            answer = await app.ask(question, as_of=as_of)
             _print(output, answer)
-            await _say_if_behind(app)
+            if as_of is None:
+                await _say_if_behind(app)
 
     asyncio.run(run())
 
