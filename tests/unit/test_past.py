@@ -218,6 +218,21 @@ async def test_at_every_position_an_answer_is_what_the_events_up_to_there_make(u
             assert await app.ask(OneItem(item="a"), as_of=place) == expected.get("a")
 
 
+async def test_a_history_of_many_pages_is_folded_whole(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("daicho.read.past._PAGE", 3)
+    async with App(*PARTS, store=url) as app:
+        events = await lived(app, seed=12, commands=31)
+        for place in (31, 9, 30, 10):
+            then = app.views.as_of(events[place - 1].position)
+            assert await then[items].find() == list(by_hand(events[:place]).values())
+            assert len(await then[who].find()) == len({i for e in events[:place] for i in _added(e)})
+        assert len((await app.lineage(items, "a")).steps) == sum("a" in getattr(e.event, "items", ()) for e in events)
+
+
+def _added(record: RecordedEvent[Any]) -> tuple[str, ...]:
+    return record.event.items if isinstance(record.event, Added) else ()
+
+
 async def test_a_row_asked_for_alone_is_the_same_as_among_all(url: str) -> None:
     for seed in (3, 4):
         async with App(*PARTS, store=url) as app:
@@ -522,9 +537,8 @@ async def test_a_row_that_was_changed_by_hand_is_told(sqlite: str, tmp_path: Pat
     assert c.differs == ()
 
 
+@pytest.mark.parametrize("url", ["sqlite", "postgres"], indirect=True)
 async def test_rows_of_other_code_differ_until_they_are_built_again(url: str) -> None:
-    if url == "memory:":
-        pytest.skip("a memory store ends with its App")
     doubled = projection("items", key=lambda event: event.items)(double)
     async with App(Shelf, items, store=url) as app:
         await app.send(Put(shelf="s", items=("a",), count=5))
