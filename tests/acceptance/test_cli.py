@@ -184,6 +184,43 @@ def test_a_query_prints_rows_or_a_value(shop: Run) -> None:
     assert "did you mean FindOrders" in shop("query", "FindOrder", exit_code=2).stderr
 
 
+def test_a_query_is_asked_of_the_past_by_position_or_time(shop: Run) -> None:
+    placed = {"order_id": "o1", "sku": "pen", "quantity": 2, "status": "placed"}
+    assert data_of(shop("query", "FindOrders", "--as-of", "1", "-o", "json")) == [placed]
+    assert shop("query", "CountOrders", "--as-of", "0").stdout == "0\n"
+    assert shop("query", "CountOrders", "--as-of", "2020-01-01").stdout == "0\n"
+    assert shop("query", "CountOrders", "--as-of", "0s").stdout == "2\n"
+    assert "the register ends at 5" in shop("query", "CountOrders", "--as-of", "6", exit_code=2).stderr
+    assert "not both" in shop("query", "CountOrders", "--as-of", "1", "--wait", exit_code=2).stderr
+
+
+def test_where_a_row_came_from_is_told_event_by_event(shop: Run, store: str) -> None:
+    lines = [line.split(None, 3) for line in shop("lineage", "orders", "o1").stdout.splitlines()]
+    assert lines[0][:3] == ["orders", "o1", "generation"]
+    assert [(line[0], line[3]) for line in lines[2:]] == [
+        ("1", 'order.placed     ada    order_id: "o1", sku: "pen", quantity: 2, status: "placed"'),
+        ("5", 'order.cancelled  bob    status: "placed" -> "cancelled"'),
+    ]
+    with sqlite3.connect(store.removeprefix("sqlite:///")) as connection:
+        connection.execute("update orders__1 set quantity = 200 where _key = 'o1'")
+    connection.close()
+    told = shop("lineage", "orders", "o1", exit_code=1).stdout.splitlines()[-1]
+    assert told == "the stored row differs from what these events make: quantity: 2 -> 200"
+    found = data_of(shop("lineage", "orders", "o1", "-o", "json", exit_code=1))
+    assert (found["differs"], found["row"]["quantity"], found["folded"]["quantity"]) == (["quantity"], 200, 2)
+    assert [step["position"] for step in found["steps"]] == [1, 5]
+    assert found["steps"][1]["changes"] == [{"field": "status", "before": "placed", "after": "cancelled"}]
+    assert "never was one" in shop("lineage", "orders", "o9", exit_code=1).stderr
+    assert "there is no view" in shop("lineage", "others", "o1", exit_code=2).stderr
+
+
+def test_a_lineage_marks_what_is_parked(run: Run) -> None:
+    run("send", "PlaceOrder", "--set", "order_id=o1", "--set", "sku=bomb", "--set", "quantity=1")
+    run("query", "CountOrders", "--wait")
+    [line] = run("lineage", "orders", "o1").stdout.splitlines()[2:]
+    assert line.endswith("parked: RuntimeError: bombs cannot be shown")
+
+
 def test_a_stale_answer_says_so(shop: Run) -> None:
     shop("send", "CancelOrder", "--set", "order_id=o2")
     assert "1 events behind" in shop("query", "CountOrders").stderr

@@ -509,6 +509,35 @@ async def test_a_lineage_is_the_events_of_the_key_and_the_row_after_each(url: st
         ]
 
 
+async def test_work_that_is_cut_by_key_changes_nothing_about_pasts_and_lineages(url: str) -> None:
+    async with App(*PARTS, segments={items: 4}, store=url) as app:
+        await unlucky(app)
+        letters = await app.dead_letters.list()
+        assert "/" in letters[0].processor, "it was not cut"
+        await app.dead_letters.skip(letters[0].number, "never mind")
+        await app.dead_letters.retry()
+        await app.dead_letters.retried()
+        live = await app.views[items].find()
+        assert await app.ask(Items(), as_of=letters[-1].position) == live
+        a, b = await app.lineage(items, "a"), await app.lineage(items, "b")
+    assert [step.state for step in a.steps] == ["folded", "skipped", "folded"]
+    assert [a.row, b.row] == [a.folded, b.folded] == live
+    assert (a.same_code, a.differs, a.position) == (True, (), letters[-1].position)
+
+
+@pytest.mark.parametrize("kind", ["redis", "mongodb", "opensearch"])
+async def test_rows_elsewhere_have_a_past_and_a_lineage(
+    kind: str, sqlite: str, read_store_url: Callable[[str], str]
+) -> None:
+    async with App(*PARTS, store=sqlite, views={items: read_store_url(kind)}) as app:
+        events = await lived(app, seed=13, commands=20)
+        assert await app.ask(Items(), as_of=events[9].position) == list(by_hand(events[:10]).values())
+        for item in "abcdef":
+            story = await app.lineage(items, item)
+            assert story.row == story.folded == by_hand(events).get(item)
+            assert story.differs == ()
+
+
 async def test_parked_events_of_the_row_are_marked(url: str) -> None:
     async with App(*PARTS, store=url) as app:
         await unlucky(app)
