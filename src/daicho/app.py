@@ -421,7 +421,7 @@ class App:
     async def lineage(self, part: Table[RowT], key: str) -> Lineage[RowT]:
         """Which events made a row, one by one, with the row after each; what this App's code makes of them; and the
         fields in which the stored row is another: changed by hand, or made by other code. Looks at every event of the
-        projection's types. Raises UnknownView, and NoPast for a Crud table or a projection in SQL.
+        projection's types. Raises UnknownView, and NoPast for a Crud table, a join or a projection in SQL.
         """
         running = self._now
         running.views[part]

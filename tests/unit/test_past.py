@@ -25,11 +25,13 @@ from daicho import (
     Views,
     apply,
     handle,
+    join,
     projection,
     query_handler,
     sql_projection,
     upcast,
 )
+from daicho.core.projection import Table
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -428,9 +430,15 @@ sums = sql_projection(
 )
 
 
-async def test_tables_without_events_and_projections_in_sql_have_no_past(sqlite: str) -> None:
-    async with App(*PARTS, members, sums, store=sqlite) as app:
-        for part in (members, sums):
+@join("both", items, who, on=lambda row: row.item)
+def both(row: ItemRow, other: WhoRow | None) -> Member:
+    return Member(name=f"{row.item} by {other and other.who}")
+
+
+async def test_tables_without_events_joins_and_projections_in_sql_have_no_past(sqlite: str) -> None:
+    async with App(*PARTS, members, sums, both, store=sqlite) as app:
+        parts: list[Table[Any]] = [members, sums, both]
+        for part in parts:
             with pytest.raises(NoPast):
                 app.views.as_of(0)[part]
             with pytest.raises(NoPast):

@@ -441,7 +441,7 @@ class NotBuilt(ReadError):
 
 
 class NoPast(ReadError):
-    """A question about the past reads a Crud table, which keeps none, or a projection in SQL, which cannot tell it."""
+    """A question about the past reads what cannot tell it: a Crud table, a join, or a projection in SQL."""
 
     code = "D307"
 

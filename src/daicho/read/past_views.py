@@ -38,7 +38,7 @@ class PastViews(Views):
         self._asking = asyncio.Lock()
 
     def __getitem__(self, table: Table[RowT]) -> View[RowT]:
-        """Raises UnknownView, and NoPast for a Crud table or a projection in SQL."""
+        """Raises UnknownView, and NoPast for a Crud table, a join or a projection in SQL."""
         return PastView(self._state(table), self._progress, self._reading, self._pasts, self)
 
     def reading(self, reading: Reading) -> Views:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from daicho.core.errors import InvalidMessage, NoPast, StoreBusy
+from daicho.core.join import JoinFold
 from daicho.core.projection import Fold
 from daicho.core.registry import Registry
 from daicho.core.segments import root_of
@@ -42,13 +43,13 @@ class Pasts:
 
     def __init__(
         self,
-        folds: Sequence[Fold[Any] | SqlFold[Any]],
+        folds: Sequence[Fold[Any] | SqlFold[Any] | JoinFold[Any]],
         storage: Storage,
         registry: Registry,
         scratch: Callable[[], Scratch],
     ) -> None:
         """`scratch` makes an empty store in memory, to be opened."""
-        self._folds: Mapping[str, Fold[Any] | SqlFold[Any]] = {fold.name: fold for fold in folds}
+        self._folds: Mapping[str, Fold[Any] | SqlFold[Any] | JoinFold[Any]] = {fold.name: fold for fold in folds}
         self._storage, self._registry, self._scratch = storage, registry, scratch
         self._kept: OrderedDict[tuple[str, Moment, frozenset[str] | None, Skipped], Past] = OrderedDict()
         self._at_work: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -68,6 +69,13 @@ class Pasts:
                 f"the past of {name!r} cannot be told",
                 why="it is SQL, which only the database can run, on its own tables of rows",
                 do="give App a function of another name that makes the same rows, with `@projection`, and ask that",
+                view=name,
+            )
+        if isinstance(fold, JoinFold):
+            raise NoPast(
+                f"the past of {name!r} cannot be told by itself",
+                why="it is a join, whose rows follow from the rows of two projections",
+                do=f"give App its sides, {fold.part.left.name!r} and {fold.part.right.name!r}, too, and ask those",
                 view=name,
             )
         return fold
