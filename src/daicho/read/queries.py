@@ -209,8 +209,8 @@ class Views:
         time. `await app.views.as_of(120)[orders].find()`. See docs/howto/past.md.
 
         Raises InvalidMessage for a naive datetime. Reading one raises InvalidMessage if the position has not been
-        reached, NoPast for a Crud table, a join or a projection in SQL, and PastIncomplete, with the answer, if the fold
-        raised on the way.
+        reached, NoPast for a Crud table, a join or a projection in SQL, and PastIncomplete, with the answer, if the
+        fold raised on the way.
         """
         return self._past(moment)
 
