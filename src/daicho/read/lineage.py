@@ -171,10 +171,9 @@ async def _candidates(
 
 
 def _may_concern(fold: Fold[Any], key: str, events: Sequence[Narrow], registry: Registry) -> bool:
-    decoders = registry.decoders
     try:
         with uncollected():
-            pairs = fold.pairs([decoders[name, version](data) for _, _, name, version, data in events])
+            pairs = fold.pairs(registry.decode_all(events))
     except Exception:  # noqa: BLE001 - looked at one by one, and told there
         return True
     return any(each == key for _, each in pairs)

@@ -116,8 +116,8 @@ async def fold_on(
             position = await _consume(projector, events, position, claimed.token, registry, start.skipped)
     else:
         async for narrow in pages(store.read_narrow, wanted, lambda event: event[0]):
-            if await projector.consume_narrow(narrow, claimed.token, position):
-                position = narrow[-1][0]
+            if await projector.gather(narrow):
+                position = await projector.write_gathered(claimed.token, position, narrow[-1][0])
                 continue
             again = msgspec.structs.replace(wanted, after=narrow[0][0] - 1, up_to=narrow[-1][0])
             events = await store.read(again, limit=_PAGE)
