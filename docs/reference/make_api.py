@@ -33,7 +33,7 @@ GROUPS: dict[str, tuple[str, list[str]]] = {
     "Read side": (
         "Rows and answers.",
         [
-            "projection", "Projection", "sql_projection", "SqlProjection", "Row", "Crud",
+            "projection", "Projection", "sql_projection", "SqlProjection", "join", "Join", "Row", "Crud",
             "query_handler", "QueryHandler", "Views", "View", "PageOf", "Change",
         ],
     ),
@@ -56,6 +56,7 @@ NOTES = {
 RESULTS = {  # what App and SyncApp hand out, by attribute
     "App.dead_letters": "daicho.read.dead_letters:DeadLetters",
     "App.processors": "daicho.read.processors:Processors",
+    "App.projections": "daicho.read.projections:Projections",
     "App.crud": "daicho.read.crud:CrudTable",
 }
 SENTENCES = {  # what `given` hands out
