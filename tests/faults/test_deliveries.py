@@ -78,7 +78,7 @@ class Worker:
     def __init__(self, fold: Fold[Any], storage: Storage, elsewhere: Elsewhere | None, registry: Registry) -> None:
         table = TableSpec("balances", 1, Balance)
         views = elsewhere or storage
-        self.projector = Projector(fold, table, views, storage, storage, registry, self.probe)
+        self.projector = Projector(fold, table, views, storage, storage, storage, registry, self.probe)
         self.die_at: str | None = None
         self.token = self.position = 0
 
