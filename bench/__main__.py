@@ -3,6 +3,7 @@
 python -m bench [--store sqlite|postgresql] [--rounds N] [--quick] [--only TEXT] [--without-rival]
 python -m bench profile [--store ...] [--only TEXT]      where Daicho's time goes
 python -m bench growth [--store ...] [--events N]        whether it stays as fast as it was when empty
+python -m bench views [--quick] [--only TEXT]            the read side on every store whose name holds the text
 """
 
 import argparse
@@ -19,7 +20,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from bench import growth, ours, profiling
+from bench import growth, ours, profiling, views
 from bench.measure import Pace, Result, Sample, Store, Work, rounds
 from bench.workloads import WORKLOADS, Workload
 
@@ -29,7 +30,7 @@ console = Console(width=None if sys.stdout.isatty() else 150, highlight=False)
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("what", nargs="?", default="compare", choices=("compare", "profile", "growth"))
+    options.add_argument("what", nargs="?", default="compare", choices=("compare", "profile", "growth", "views"))
     options.add_argument("--store", choices=STORES, help="instead of all of them")
     options.add_argument("--rounds", type=int)
     options.add_argument("--quick", action="store_true", help="one short round: to see that it runs")
@@ -43,7 +44,7 @@ def main() -> None:
     long = Pace(seconds=5, scale=3) if chosen.what == "profile" else Pace()
     pace = Pace(seconds=0.1, scale=0.02) if chosen.quick else long
     found: dict[str, Any] = {}
-    for name in [chosen.store] if chosen.store else STORES:
+    for name in [chosen.store] if chosen.store else STORES if chosen.what != "views" else ():
         store = _open(name)
         if store is None:
             continue
@@ -64,6 +65,9 @@ def main() -> None:
     if chosen.what == "compare":
         micros = asyncio.run(ours.dispatch(2_000 if chosen.quick else 20_000))
         console.print(f"middleware per command, no store: {micros:.1f} us (must: under 5)")
+    if chosen.what == "views" or (chosen.what == "compare" and not chosen.store and not chosen.only):
+        count = chosen.rounds or (1 if chosen.quick else 3)
+        found["views"] = views.views(pace, chosen.only.split(","), count, console, _absent())
     if found:
         chosen.json.parent.mkdir(parents=True, exist_ok=True)
         chosen.json.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=1))
@@ -71,21 +75,21 @@ def main() -> None:
 
 def _open(name: str) -> Store | None:
     """None, and a word about it, if its server is missing."""
-    absent = (ImportError, *_unavailable())
     try:
         opening: Callable[[], Store] = getattr(importlib.import_module(f"bench.{name}"), name.capitalize())
         return opening()
-    except absent as missing:
+    except _absent() as missing:
         console.print(f"without {name}: {missing}")
         return None
 
 
-def _unavailable() -> tuple[type[Exception], ...]:
+def _absent() -> tuple[type[Exception], ...]:
+    """What is raised where a server or its client is missing."""
     try:
         from tests.services.find import Unavailable
     except ImportError:
-        return ()
-    return (Unavailable,)
+        return (ImportError,)
+    return (ImportError, Unavailable)
 
 
 def _sides(name: str, store: Store, pace: Pace, *, with_rival: bool) -> dict[str, Any]:

@@ -264,6 +264,12 @@ def append_beside_others(url: str, seconds: float, many: int, begin: Callable[[]
 async def fill(url: str, n: int, streams: int) -> None:
     """History, `n` events dealt over `streams` streams."""
     store = await opened(url)
+    await put(store, n, streams)
+    await store.close()
+
+
+async def put(store: Storage, n: int, streams: int) -> None:
+    """The same, into a store that is open."""
     versions = [0] * streams
     for start in range(0, n, 500):
         writes: dict[str, list[NewEvent]] = {}
@@ -278,7 +284,6 @@ async def fill(url: str, n: int, streams: int) -> None:
             versions[k] += len(events)
         for outcome in await store.append(group):
             assert not isinstance(outcome, Exception), outcome
-    await store.close()
 
 
 async def _commands(url: str, seconds: float, streams: int, callers: int, hot: int) -> Sample:
