@@ -309,6 +309,29 @@ async def test_processes_that_come_and_go_share_the_work_evenly(store: str) -> N
         assert sorted(noted) == sorted(f"{g.winner} {g.points}" for g in done if g.points % 10 == 0)
 
 
+async def test_when_processes_do_not_have_the_same_parts_nothing_is_left_undone(store: str) -> None:
+    """As while a new version is brought in: who has more parts counts other shares."""
+
+    async def all_run() -> bool:
+        return all(c.runs for c in [*await pieces(app), *await pieces(app, "reaction:")])
+
+    async def some_wait() -> bool:
+        return not await all_run()
+
+    async with AsyncExitStack() as stack:
+        for _ in range(3):
+            await stack.enter_async_context(App(Game, scores, store=store, segments={scores: 4}, name="league"))
+        app = await stack.enter_async_context(league(store, 4))
+        await cut_into(app, 4, "reaction:remember")
+        await until(all_run)  # here, as the others do not count yet
+        await until(some_wait)  # for the others, who cannot do it
+        await asyncio.sleep(2)  # so that nothing is run only because not everybody is counted yet
+        await until(all_run)
+        await played(app, games(1, 40))
+        await app.settle()
+        assert await shown(app) == expected(games(1, 40))
+
+
 async def test_apps_of_other_names_have_work_of_their_own(store: str) -> None:
     async with league(store, 4) as one, App(Game, store=store, name="other"):
         await asyncio.sleep(0)

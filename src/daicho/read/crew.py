@@ -28,6 +28,8 @@ NODE = "node:"
 _MERGE = "merging:"
 """Before a processor's name: a checkpoint where its segments stop, to be put together."""
 _LOOK_WHILE_WAITING, _LOOK = 0.25, 1.0
+_STRANDED = 3.0
+"""Seconds after which what is free is taken by anybody."""
 _NEWCOMER = 1.0
 """Seconds after which another process counts: who only comes to send a command is not worth a change."""
 
@@ -69,6 +71,9 @@ class Crew:
         self._node = f"{self._team}{owner}"
         self._seen: dict[str, float] = {}
         """Other processes, and since when we know of them."""
+        self._free_since: dict[str, float] = {}
+        self._kept, self._counted = set[str](), list[str]()
+        """What was taken because nobody else did, for as long as these processes are there."""
         self._watch: asyncio.Task[None] | None = None
 
     @property
@@ -154,28 +159,38 @@ class Crew:
             units += [(job, each) for each in pieces.values() if each.owner not in NOBODY]
         await self._join(barred)
         nodes = await self._nodes(stored, newcomer_after)
-        share, rest = divmod(len(units), len(nodes))
-        chosen = self._chosen(units, share + (nodes.index(self._owner) < rest))
+        chosen = self._chosen(units, nodes) | self._stranded(units, nodes)
         for job in self._jobs:
             for segment, processor in job.processors.items():
                 name = segment.name(job.name)
                 processor.allow(name in chosen and name not in at_goal)
         return len(nodes) > 1 or len(chosen) < len(units)
 
-    def _chosen(self, units: Sequence[tuple[Job, Checkpoint]], share: int) -> set[str]:
-        """What this process keeps, and what it takes of what is free: of each job as evenly as it comes."""
-        held = dict[int, int]()
+    def _chosen(self, units: Sequence[tuple[Job, Checkpoint]], nodes: Sequence[str]) -> set[str]:
+        """What this process keeps, and what it takes of what is free. The segments of each job are dealt out in turn,
+        and so are all processors that are whole: what one process has of them, and in all, is even."""
+        rank, dealt = nodes.index(self._owner), 0
+        groups: dict[str, list[Checkpoint]] = {}
+        for job, piece in units:
+            groups.setdefault("" if piece.processor == job.name else job.name, []).append(piece)
+        chosen = set[str]()
+        for _, pieces in sorted(groups.items()):
+            share = sum(n % len(nodes) == rank for n in range(dealt, dealt + len(pieces)))
+            dealt += len(pieces)
+            mine = [piece.processor for piece in pieces if piece.runs and piece.owner == self._owner]
+            free = [piece.processor for piece in pieces if not piece.runs]
+            chosen.update([*mine, *free][:share])
+        return chosen
 
-        def evenly(some: Iterable[tuple[Job, Checkpoint]]) -> list[str]:
-            ranked: list[tuple[int, str]] = []
-            for job, piece in some:
-                held[id(job)] = rank = held.get(id(job), 0) + 1
-                ranked.append((rank, piece.processor))
-            return [name for _, name in sorted(ranked)]
-
-        mine = evenly(unit for unit in units if unit[1].runs and unit[1].owner == self._owner)
-        free = evenly(unit for unit in units if not unit[1].runs)
-        return set([*mine, *free][:share])
+    def _stranded(self, units: Sequence[tuple[Job, Checkpoint]], nodes: Sequence[str]) -> set[str]:
+        """What nobody takes, since processes that do not have the same parts do not count the same shares."""
+        now = time.monotonic()
+        free = {piece.processor for _, piece in units if not piece.runs}
+        self._free_since = {name: self._free_since.get(name, now) for name in free}
+        if self._counted != nodes:
+            self._counted, self._kept = list(nodes), set()
+        self._kept |= {name for name, since in self._free_since.items() if now - since > _STRANDED}
+        return {p.processor for _, p in units if not p.runs or p.owner == self._owner} & self._kept
 
     async def _nodes(self, stored: Sequence[Checkpoint], newcomer_after: float) -> list[str]:
         """The living processes of the team, this one among them; the others once they have been there for a while."""
