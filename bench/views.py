@@ -1,8 +1,9 @@
 """The read side on each store: a view built again, beside the rows of it written in bulk by hand; and how long a caller
 waits to read what it wrote, beside a row written and read by hand.
 
-An order has ten lines, dealt so that all orders have one before any has a second. So each page of events changes nearly
-every row: there is little that a rebuild could spare by writing seldom.
+A rebuild writes a row once for all events of it that gathered while others were being written, so how many rows it
+writes depends on how fast the store is. They are counted, and the raw client writes the very same ones, in the same
+portions: the ratio says what all the rest costs, the reading and folding of events, guards and positions.
 """
 
 import asyncio
@@ -11,22 +12,22 @@ import statistics
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from rich.console import Console
 from rich.table import Table
 
 from bench.measure import Pace, Result, Sample, Watch, Work, rounds, waits
-from bench.model import Customer, LineAdded, Order, command, event
+from bench.model import Customer, LineAdded, Order, command
 from bench.ours import put
 from bench.rows import Client, Place
 from daicho import App, Query, Views, projection, query_handler, replace
+from daicho.ports.view_store import ViewChange
 
 STORES = ("memory", "sqlite", "postgresql", "redis", "mongodb", "opensearch")
 EVENTS, LINES = 30_000, 10
-PAGE = 5000
-"""Events, after which the client by hand writes what they changed."""
+"""An order has so many, dealt so that all orders have one before any has a second."""
 TIMES, WARM = 200, 10
 """How often something is written and read, after so many that do not count."""
 
@@ -48,21 +49,12 @@ async def get_order(query: GetOrder, views: Views) -> Customer | None:
 
 
 class History:
-    """The events, and the rows that each page of them changes."""
+    """The events of one place."""
 
-    def __init__(self, pace: Pace) -> None:
-        self.events = pace.events(EVENTS)
+    def __init__(self, pace: Pace, share: float) -> None:
+        self.events = pace.events(int(EVENTS * share))
         self.orders = self.events // LINES
         self.times = max(20, int(TIMES * pace.scale))
-        self.pages: list[Mapping[str, Customer]] = []
-        rows: dict[str, Customer] = {}
-        for start in range(0, self.events, PAGE):
-            changed: dict[str, Customer] = {}
-            for n in range(start, min(start + PAGE, self.events)):
-                key = self.order(n)
-                rows[key] = changed[key] = orders(rows.get(key), event(n, key))
-            self.pages.append(changed)
-        self.written = sum(map(len, self.pages))
 
     def order(self, n: int) -> str:
         return f"order-{n % self.orders}"
@@ -77,18 +69,24 @@ class Daicho:
 
     def __init__(self, place: Place, history: History) -> None:
         self._place, self._history = place, history
+        self.writes: list[Mapping[str, Customer]] = []
+        """Of the last rebuild."""
+        self.events_per_second: list[float] = []
+        self.rows_written: list[int] = []
+        """Of each rebuild."""
 
     def rebuild(self) -> Work:
-        """Rows per second, as pages of 5,000 events change them: what changes again before a write is worth it, is
-        written once. Nothing else runs meanwhile."""
+        """Rows written per second. Nothing else runs meanwhile."""
 
         async def work(app: App) -> Sample:
-            dealt = 0
+            self.writes = _noted(app)
             with Watch() as watch:
-                async for step in app.rebuild("orders"):
-                    dealt = step.events
-            assert dealt == self._history.events
-            return watch.rate(self._history.written)
+                steps = [step async for step in app.rebuild("orders")]
+            assert steps[-1].events == self._history.events
+            assert len({key for rows in self.writes for key in rows}) == self._history.orders
+            self.events_per_second.append(watch.rate(self._history.events).value)
+            self.rows_written.append(sum(map(len, self.writes)))
+            return watch.rate(self.rows_written[-1])
 
         return lambda: asyncio.run(self._within(work, processors=False))
 
@@ -124,27 +122,43 @@ class Daicho:
             await app.stop()
 
 
+def _noted(app: App) -> list[Mapping[str, Customer]]:
+    """Will hold the rows of each commit to the view."""
+    running, writes = app._now, list[Mapping[str, Customer]]()
+    store: Any = running.read_stores[0] if running.read_stores else running.storage
+    commit = store.commit
+
+    async def noting(change: ViewChange) -> None:
+        await commit(change)
+        if change.upserts:
+            writes.append(cast("Mapping[str, Customer]", change.upserts))
+
+    store.commit = noting
+    return writes
+
+
 class Raw:
     """The store's client, in a table of its own."""
 
-    def __init__(self, client: Client, history: History) -> None:
-        self._client, self._history = client, history
+    def __init__(self, client: Client, history: History, example: Daicho) -> None:
+        self._client, self._history, self._example = client, history, example
 
     def rebuild(self) -> Work:
-        """The same rows, with one bulk write for each page."""
+        """The rows of the last rebuild, with one bulk write for each of its commits."""
 
         async def work() -> Sample:
+            writes = self._example.writes
             with Watch() as watch:
-                for page in self._history.pages:
-                    await self._client.put(page)
+                for rows in writes:
+                    await self._client.put(rows)
                 await self._client.settle()
-            return watch.rate(self._history.written)
+            return watch.rate(sum(map(len, writes)))
 
         return lambda: asyncio.run(self._within(work))
 
     def latency(self) -> Work:
         async def work() -> Sample:
-            await self._client.put(self._history.pages[-1])
+            await self._client.put(self._example.writes[-1])
             took: list[float] = []
             for n in range(WARM + self._history.times):
                 order = self._history.sent(n)
@@ -168,9 +182,8 @@ class Raw:
 
 def views(pace: Pace, only: Sequence[str], count: int, console: Console, absent: tuple[type[Exception], ...]) -> Any:
     """On the stores whose names hold one of the texts; a store without its server is told and left out."""
-    history = History(pace)
-    table = Table(title=f"Views of {history.orders:,} rows from {history.events:,} events", title_justify="left")
-    for column in ("rows in", "events/s", "rows/s", "raw rows/s", "to raw", "min-max"):
+    table = Table(title="Views, built again and read", title_justify="left")
+    for column in ("rows in", "events", "events/s", "rows written", "rows/s", "raw rows/s", "to raw", "min-max"):
         table.add_column(column, justify="left" if column == "rows in" else "right", no_wrap=True)
     for column in ("write, read, ms (p99)", "raw, ms (p99)"):
         table.add_column(column, justify="right", no_wrap=True)
@@ -183,33 +196,37 @@ def views(pace: Pace, only: Sequence[str], count: int, console: Console, absent:
         except absent as missing:
             console.print(f"without {name}: {missing}")
             continue
+        history = History(pace, place.share)
         try:
-            rebuilt, waited = _measured(place, history, count)
+            daicho = Daicho(place, history)
+            rebuilt, waited = _measured(place, history, daicho, count)
         finally:
             place.close()
-        row = _row(place, history, rebuilt, waited)
+        row = _row(place, daicho, history, rebuilt, waited)
         table.add_row(*row)
         if not sys.stdout.isatty():
             print(*row, sep=" | ", file=sys.stderr, flush=True)
         found[name] = {
             "title": place.title,
             "events": history.events,
-            "rows_written": history.written,
+            "rows": history.orders,
+            "rows_written": daicho.rows_written,
+            "events_per_second": daicho.events_per_second,
             "rebuild": msgspec.to_builtins(rebuilt),
             "latency": msgspec.to_builtins(waited),
         }
     console.print(table)
     console.print(
-        f"Medians of {count} interleaved rounds. Either side writes {history.written:,} rows in a round; "
-        "the events of Redis, MongoDB and OpenSearch are in SQLite."
+        f"Medians of {count} interleaved rounds; {LINES} events a row. The events of Redis, MongoDB and OpenSearch are "
+        "in SQLite; Redis writes to disk every second; mongo-java-server stands in for MongoDB, which no registry has."
     )
     return found
 
 
-def _measured(place: Place, history: History, count: int) -> tuple[Result, Result]:
-    sides: dict[str, Any] = {"daicho": Daicho(place, history)}
+def _measured(place: Place, history: History, daicho: Daicho, count: int) -> tuple[Result, Result]:
+    sides: dict[str, Any] = {"daicho": daicho}
     if place.client is not None:
-        sides["raw"] = Raw(place.client, history)
+        sides["raw"] = Raw(place.client, history, daicho)
     rebuilt = rounds({side: each.rebuild() for side, each in sides.items()}, count)
     waited = rounds({side: each.latency() for side, each in sides.items()}, count)
     return (
@@ -218,12 +235,12 @@ def _measured(place: Place, history: History, count: int) -> tuple[Result, Resul
     )
 
 
-def _row(place: Place, history: History, rebuilt: Result, waited: Result) -> list[str]:
-    rate = rebuilt.median("daicho")
-    row = [place.title, f"{rate * history.events / history.written:,.0f}", f"{rate:,.0f}", "", "", ""]
+def _row(place: Place, daicho: Daicho, history: History, rebuilt: Result, waited: Result) -> list[str]:
+    row = [place.title, f"{history.events:,}", f"{statistics.median(daicho.events_per_second):,.0f}"]
+    row += [f"{statistics.median(daicho.rows_written):,.0f}", f"{rebuilt.median('daicho'):,.0f}", "", "", ""]
     if "raw" in rebuilt.rounds:
         ratios = sorted(rebuilt.ratios("daicho", "raw"))
-        row[3:] = [
+        row[5:] = [
             f"{rebuilt.median('raw'):,.0f}",
             f"{statistics.median(ratios):.2f}",
             f"{ratios[0]:.2f}-{ratios[-1]:.2f}",

@@ -36,6 +36,8 @@ class Place(Protocol):
     """URL."""
     rows: str | None
     """URL, if they are not with the events."""
+    share: float
+    """Of the history that the others get: less where it would take minutes."""
     client: Client | None
     """None: there is nothing between Daicho and the rows that one could use by hand."""
 

@@ -11,6 +11,8 @@ S = TypeVar("S", bound=Running)
 
 
 class Elsewhere(Generic[S]):
+    share = 1.0
+
     def __init__(self, start: Callable[[Host], S]) -> None:
         """Its files are on disk: what is written through costs what it costs. Raises Unavailable."""
         os.environ["DAICHO_SERVICES_SHM"] = "0"

@@ -5,6 +5,7 @@ class Memory:
     title = "memory"
     events = "memory:"
     rows = None
+    share = 1.0
     client = None
 
     def close(self) -> None:

@@ -17,6 +17,8 @@ select * from unnest(%s::text[], %s::text[], %s::bigint[], %s::text[]::numeric[]
 
 
 class Postgresql:
+    share = 1.0
+
     def __init__(self) -> None:
         """Raises `tests.services.find.Unavailable`, which says what is missing."""
         self._store = postgresql.Postgresql()

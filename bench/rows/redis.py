@@ -19,7 +19,7 @@ class Redis(Elsewhere[servers.Redis]):
         self.rows = self.server.url
         self.client = Client(self.server.url.replace("/0", "/1"))
         version = next(line for line in self.server.ask("INFO", "server").splitlines() if "redis_version" in line)
-        self.title = f"Redis {version.partition(':')[2]} (written to disk every second)"
+        self.title = f"Redis {version.partition(':')[2]}"
 
 
 class Client:

@@ -14,6 +14,8 @@ on conflict(key) do update set customer=excluded.customer, lines=excluded.lines,
 
 
 class Sqlite:
+    share = 1.0
+
     def __init__(self) -> None:
         self._store = sqlite.Sqlite()
         self.title = f"SQLite {apsw.sqlite_lib_version()}"

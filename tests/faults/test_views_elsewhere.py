@@ -153,6 +153,19 @@ async def test_rows_are_there_when_the_answer_has_to_have_seen_the_command(sqlit
         assert richest[0].amount == max(amount for amount, _ in expected(done).values())
 
 
+async def test_another_process_finds_them_behind_the_receipt_too(sqlite: str, place: str) -> None:
+    reader = bank(sqlite, place)
+    async with bank(sqlite, place) as app:
+        await sent(app, moves(1, 3))
+        await app.settle()
+        await reader.start(processors=False)
+        try:
+            for n in range(3, 12):
+                assert await shown(reader, await sent(app, moves(n, n + 1))) == expected(moves(1, n + 1))
+        finally:
+            await reader.stop()
+
+
 async def test_another_run_goes_on_where_the_rows_are(sqlite: str, place: str) -> None:
     async with bank(sqlite, place) as app:
         await sent(app, moves(1, 40))

@@ -119,7 +119,8 @@ class ViewStore(Protocol):
     async def count(self, table: TableSpec, equals: Mapping[str, object]) -> int: ...
 
     async def settle(self, table: TableSpec) -> None:
-        """When this returns, all reads, of any process, find what had been committed before it was called."""
+        """When this returns, all reads, of any process, find what had been committed before it was called. `get` and
+        `get_many` always do."""
         ...
 
     async def commit(self, change: ViewChange) -> None:

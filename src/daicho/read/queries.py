@@ -173,7 +173,8 @@ class View(Generic[RowT]):
             if behind:
                 reading.behind[state.table.name] = reading.after - min(behind.values())
                 return
-        await self._store.settle(state.table)
+        if keys is None:  # by key, every store finds at once what was committed
+            await self._store.settle(state.table)
 
 
 class Views:

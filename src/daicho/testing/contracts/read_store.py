@@ -481,6 +481,15 @@ class ReadStoreContract(RowsContract):
         finally:
             await again.close()
 
+    async def test_what_one_process_committed_another_gets_by_key_at_once(
+        self, store: ReadStore, other: ReadStore
+    ) -> None:
+        await filled(store)
+        assert await other.get(PARCELS, "p-1") == SENT
+        await store.commit(rows(7, {"p-1": LOST}))
+        assert await other.get(PARCELS, "p-1") == LOST
+        assert await other.get_many(PARCELS, ["p-1", "p-2"]) == {"p-1": LOST, "p-2": LOST}
+
     async def test_what_one_process_committed_another_finds_once_settled(
         self, store: ReadStore, other: ReadStore
     ) -> None:
