@@ -188,7 +188,7 @@ class Crew:
         free = {piece.processor for _, piece in units if not piece.runs}
         self._free_since = {name: self._free_since.get(name, now) for name in free}
         if self._counted != nodes:
-            self._counted, self._kept = list(nodes), set()
+            self._counted, self._kept = list(nodes), set[str]()
         self._kept |= {name for name, since in self._free_since.items() if now - since > _STRANDED}
         return {p.processor for _, p in units if not p.runs or p.owner == self._owner} & self._kept
 
