@@ -11,7 +11,6 @@ are not parked twice, and rows let pass what they have seen.
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 import msgspec
 
@@ -20,7 +19,8 @@ from daicho.ports.checkpoint_store import CUT, Advance, Checkpoint
 from daicho.ports.clock import Clock
 from daicho.ports.read_store import Placed, ReadStore
 from daicho.ports.storage import Storage
-from daicho.ports.view_store import Mark, TableSpec, ViewChange, ViewStore
+from daicho.ports.view_store import TableSpec, ViewChange
+from daicho.read.forwarding import Forwarding
 
 __all__ = ["Elsewhere"]
 
@@ -28,11 +28,12 @@ _MARKS_KEPT = timedelta(hours=1)
 """How long a deleted row keeps its place: longer than any writer that lost its lease may still be at work."""
 
 
-class Elsewhere(ViewStore):
+class Elsewhere(Forwarding[ReadStore]):
     """The rows of views in a read store, committed as `ViewStore.commit` promises."""
 
     def __init__(self, store: ReadStore, register: Storage, clock: Clock) -> None:
-        self.store, self._register, self._clock = store, register, clock
+        super().__init__(store)
+        self._register, self._clock = register, clock
 
     # -- writing --------------------------------------------------------------------------------------------------
 
@@ -90,75 +91,7 @@ class Elsewhere(ViewStore):
     def _now(self) -> datetime:
         return self._clock.now()
 
-    # -- tables ---------------------------------------------------------------------------------------------------
-
-    async def open_table(self, table: TableSpec) -> None:
-        await self.store.open_table(table)
-
-    async def live_generation(self, name: str) -> int | None:
-        return await self.store.live_generation(name)
-
-    async def generations(self, name: str) -> Sequence[int]:
-        return await self.store.generations(name)
-
-    async def shape_fits(self, table: TableSpec) -> bool:
-        return await self.store.shape_fits(table)
-
-    async def plain(
-        self, table: TableSpec, *, limit: int, after: str | None = None
-    ) -> list[tuple[str, dict[str, Any]]]:
-        return await self.store.plain(table, limit=limit, after=after)
-
-    async def switch(self, table: TableSpec) -> None:
-        await self.store.switch(table)
-
-    async def drop_table(self, table: TableSpec) -> None:
-        await self.store.drop_table(table)
-
     # -- reading --------------------------------------------------------------------------------------------------
 
     async def get_placed(self, table: TableSpec, keys: Sequence[str]) -> dict[str, Placed]:
         return await self.store.get_placed(table, keys)
-
-    async def get(self, table: TableSpec, key: str) -> Any | None:
-        return await self.store.get(table, key)
-
-    async def get_many(self, table: TableSpec, keys: Sequence[str]) -> dict[str, Any]:
-        return await self.store.get_many(table, keys)
-
-    async def find(
-        self,
-        table: TableSpec,
-        equals: Mapping[str, object],
-        *,
-        order_by: str | None = None,
-        descending: bool = False,
-        limit: int | None = None,
-        offset: int = 0,
-    ) -> list[Any]:
-        return await self.store.find(
-            table, equals, order_by=order_by, descending=descending, limit=limit, offset=offset
-        )
-
-    async def page(
-        self,
-        table: TableSpec,
-        equals: Mapping[str, object],
-        *,
-        limit: int,
-        order_by: str | None = None,
-        descending: bool = False,
-        after: Mark | None = None,
-    ) -> list[tuple[str, Any]]:
-        return await self.store.page(table, equals, limit=limit, order_by=order_by, descending=descending, after=after)
-
-    async def search(
-        self, table: TableSpec, text: str, equals: Mapping[str, object], *, limit: int, offset: int = 0
-    ) -> list[Any]:
-        return await self.store.search(table, text, equals, limit=limit, offset=offset)
-
-    async def count(self, table: TableSpec, equals: Mapping[str, object]) -> int:
-        return await self.store.count(table, equals)
-
-    async def settle(self, table: TableSpec) -> None:
-        await self.store.settle(table)
