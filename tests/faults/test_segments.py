@@ -13,7 +13,7 @@ from daicho import Aggregate, App, Command, Context, Event, Row, apply, event_ha
 from daicho.core.errors import ConfigurationError, UnknownView
 from daicho.core.segments import Segment, root_of, segment_of
 from daicho.ports.checkpoint_store import CUT, Checkpoint
-from daicho.read.crew import NODE
+from daicho.read.crew import NODE, Crew
 from tests.services.find import needed
 from tests.services.redis import redis
 from tests.services.running import Host
@@ -405,3 +405,38 @@ def test_the_halves_of_a_segment_hold_what_it_holds() -> None:
             halves = [each for each in Segment.all_of(8) if each.within(parent)]
             assert len(halves) == 2
             assert any(half.holds(key) for half in halves) == parent.holds(key)
+
+
+async def test_a_segment_that_leaves_has_noted_how_far_it_came(store: str) -> None:
+    async with league(store, 4) as app:
+        await played(app, games(1, 30))
+        await app.settle()
+        head = await app.storage.head()
+    app = await league(store, 4).start(processors=False)
+    assert {c.position for c in await pieces(app)} == {head}
+    await app.stop()
+
+
+async def test_after_a_look_that_failed_whatever_way_there_are_more(
+    store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = 0
+
+    def fails_three_times(self: Crew, *given: Any) -> set[str]:
+        nonlocal failed
+        failed += 1
+        if failed <= 3:
+            raise RuntimeError("as an error of ours would")
+        return chosen(self, *given)
+
+    chosen = Crew._chosen  # pyright: ignore[reportPrivateUsage]
+    async with league(store, 2) as one:
+        async with league(store, 2):
+            await until(lambda: _is_even(one, [3, 3]))
+            monkeypatch.setattr(Crew, "_chosen", fails_three_times)
+        await until(lambda: _is_even(one, [6]))
+    assert failed > 3
+
+
+async def _is_even(app: App, share: list[int]) -> bool:
+    return await shares(app) == share

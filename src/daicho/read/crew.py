@@ -129,6 +129,8 @@ class Crew:
                 return
             except StoreError as error:
                 _log.warning("could not look who runs what: %s", error)
+            except Exception:  # noqa: BLE001 - told, and looked again: without looks, nothing is ever taken over
+                _log.exception("could not look who runs what")
 
     async def _look(self, newcomer_after: float = _NEWCOMER) -> bool:
         """Decides what is to be run here. Returns whether somebody else has, or could have, some of it."""

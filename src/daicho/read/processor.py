@@ -127,11 +127,6 @@ class Processor(ABC, Generic[C]):
         """Wakes it although the log has not grown."""
         self._feed.nudge()
 
-    @property
-    def is_working(self) -> bool:
-        """Whether it has its work in hand, or means to."""
-        return self._task is not None and self._may_run
-
     async def relocate(self) -> None:
         """Looks whether another build of the view went live; when it returns, readers get the rows of that one."""
         if self._task is None or self._task.done():
@@ -151,7 +146,7 @@ class Processor(ABC, Generic[C]):
             self._task.cancel()
             await asyncio.wait([self._task], timeout=_ASK_AGAIN)
         self._task = None
-        position = self._progress.position(self.name)
+        position = self._progress.here(self.name)
         if position is not None and position > self._stored:
             try:
                 await self._advance(position)

@@ -51,6 +51,10 @@ class Progress:
         if not own:
             self._own.pop(root_of(processor), None)
 
+    def here(self, processor: str) -> int | None:
+        """Of the whole, or of a segment, if this process runs it."""
+        return self._own.get(root_of(processor), {}).get(segment_of(processor))
+
     def position(self, processor: str) -> int | None:
         """None unless all of it is run here."""
         own = self._own.get(processor)
