@@ -4,6 +4,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
+# Every process that a test starts would otherwise compile the product again, where the environment forbids to keep it.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: setup demo run test check bench campaign docs clean
 .DEFAULT_GOAL := test
 
@@ -13,17 +16,17 @@ $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Daicho needs Python 3.11 or newer; try make PYTHON=python3.12")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[otel,postgres,redis,mongodb,opensearch]' --group dev
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[otel,postgres,redis,mongodb,opensearch,nats,rabbitmq,kafka,http,axon,jwt,client,insight,console]' --group dev
 	@touch $@
 
 demo: setup ## the main job on SQLite; ends by itself and says what happened
 	@$(BIN)/python -m examples.shop demo
 
-run: setup ## the shop on SQLite, with customers, stays up and tells every event; Ctrl-C ends it
-	@$(BIN)/python -m examples.shop run
+run: setup ## the shop on SQLite over HTTP with its console and customers, stays up; Ctrl-C ends it
+	@$(BIN)/python -m examples.shop serve --customers
 
 test: setup ## the whole suite
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m 'not campaign'
+	@$(BIN)/python -m pytest -n 4 --dist loadgroup -m 'not campaign'
 
 check: setup ## ruff, mypy, pyright, architecture
 	@$(BIN)/ruff check .

@@ -3,7 +3,11 @@
 python -m bench [--store sqlite|postgresql] [--rounds N] [--quick] [--only TEXT] [--without-rival]
 python -m bench profile [--store ...] [--only TEXT]      where Daicho's time goes
 python -m bench growth [--store ...] [--events N]        whether it stays as fast as it was when empty
+python -m bench http [--store ...] [--quick]             requests per second beside Starlette and FastAPI by hand
 python -m bench views [--quick] [--only TEXT]            the read side on every store whose name holds the text
+python -m bench buses [--quick] [--only TEXT]            messages over every broker whose name holds the text
+python -m bench topologies [--quick]                     load against whole topologies, as `daicho up` runs them
+python -m bench services [--quick] [--only TEXT]         events and orders between two services over every broker
 """
 
 import argparse
@@ -20,8 +24,10 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from bench import growth, ours, profiling, views
+from bench import buses, growth, ours, profiling, services, views
+from bench.http import http as over_http
 from bench.measure import Pace, Result, Sample, Store, Work, rounds
+from bench.topologies import topologies as over_topologies
 from bench.workloads import WORKLOADS, Workload
 
 STORES = ("sqlite", "postgresql")
@@ -30,7 +36,12 @@ console = Console(width=None if sys.stdout.isatty() else 150, highlight=False)
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("what", nargs="?", default="compare", choices=("compare", "profile", "growth", "views"))
+    options.add_argument(
+        "what",
+        nargs="?",
+        default="compare",
+        choices=("compare", "profile", "growth", "views", "buses", "services", "http", "topologies"),
+    )
     options.add_argument("--store", choices=STORES, help="instead of all of them")
     options.add_argument("--rounds", type=int)
     options.add_argument("--quick", action="store_true", help="one short round: to see that it runs")
@@ -44,7 +55,13 @@ def main() -> None:
     long = Pace(seconds=5, scale=3) if chosen.what == "profile" else Pace()
     pace = Pace(seconds=0.1, scale=0.02) if chosen.quick else long
     found: dict[str, Any] = {}
-    for name in [chosen.store] if chosen.store else STORES if chosen.what != "views" else ():
+    for name in (
+        [chosen.store]
+        if chosen.store
+        else STORES
+        if chosen.what not in {"views", "buses", "services", "topologies"}
+        else ()
+    ):
         store = _open(name)
         if store is None:
             continue
@@ -53,7 +70,9 @@ def main() -> None:
             workloads = [
                 each for each in WORKLOADS if name in each.targets and any(text in each.name for text in wanted)
             ]
-            if chosen.what == "growth":
+            if chosen.what == "http":
+                found[name] = over_http(name, store, pace, console, with_rival=not chosen.without_rival)
+            elif chosen.what == "growth":
                 found[name] = growth.growth(store, pace, 2000 if chosen.quick else chosen.events, console)
             elif chosen.what == "profile":
                 profiling.profile(store, ours.Daicho(store, pace), workloads, console)
@@ -68,6 +87,13 @@ def main() -> None:
     if chosen.what == "views" or (chosen.what == "compare" and not chosen.store and not chosen.only):
         count = chosen.rounds or (1 if chosen.quick else 3)
         found["views"] = views.views(pace, chosen.only.split(","), count, console, _absent())
+    if chosen.what == "buses":
+        count = chosen.rounds or (1 if chosen.quick else 3)
+        found["buses"] = buses.buses(pace, chosen.only.split(","), count, console, _absent())
+    if chosen.what == "services":
+        found["services"] = services.services(pace, chosen.only.split(","), console, _absent())
+    if chosen.what == "topologies":
+        found["topologies"] = over_topologies(pace, console)
     if found:
         chosen.json.parent.mkdir(parents=True, exist_ok=True)
         chosen.json.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=1))

@@ -51,6 +51,17 @@ class Order(Aggregate, category="order", key="order_id"):
         self.total += event.amount
 
 
+class KeptOrder(Order, persistence="state"):
+    """The same, and what is kept is its state."""
+
+
+class OrderState(msgspec.Struct):
+    """The same state, for those who do it by hand."""
+
+    lines: int = 0
+    total: Decimal = Decimal(0)
+
+
 class Customer(Row):
     customer: str
     lines: int = 0

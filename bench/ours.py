@@ -5,16 +5,16 @@ import time
 from collections.abc import Awaitable, Callable
 
 from bench.measure import Pace, Sample, Store, Watch, Work, waits
-from bench.model import GetCustomer, Order, command, customers, event, get_customer
+from bench.model import GetCustomer, KeptOrder, Order, command, customers, event, get_customer
 from bench.processes import together
 from daicho import App, Position, Receipt
 from daicho.adapters.clock import SystemClock
-from daicho.app import open_storage
 from daicho.core.codec import encoder_for
-from daicho.core.ids import event_id
+from daicho.core.ids import event_ids
 from daicho.core.times import to_text
 from daicho.ports.event_store import AppendRequest, NewEvent, StreamWrite
 from daicho.ports.storage import Storage
+from daicho.wiring.urls import open_storage
 from daicho.write.appending import Appender
 from daicho.write.middleware.audit import Audit
 from daicho.write.middleware.idempotency import Idempotency
@@ -32,7 +32,7 @@ def new_events(n: int, stream: str, count: int, tags: tuple[str, ...] = ()) -> t
     return tuple(
         [
             NewEvent(
-                event_id=event_id(command_id, command_id, k),
+                event_id=id_,
                 type="line.added",
                 schema_version=1,
                 data=encode(event(n + k, stream)),
@@ -41,7 +41,7 @@ def new_events(n: int, stream: str, count: int, tags: tuple[str, ...] = ()) -> t
                 causation_id=command_id,
                 tags=tags,
             )
-            for k in range(count)
+            for k, id_ in enumerate(event_ids(command_id, command_id, count))
         ]
     )
 
@@ -81,6 +81,15 @@ class Daicho:
             url = self._store.fresh()
             asyncio.run(fill(url, streams * 10, streams))
             return asyncio.run(_commands(url, self._pace.seconds, streams, callers, HOT if hot else 0))
+
+        return work
+
+    def state(self, callers: int, streams: int) -> Work:
+        """Each command loads the row, decides, and writes it with its event."""
+
+        def work() -> Sample:
+            url = self._store.fresh()
+            return asyncio.run(_commands(url, self._pace.seconds, streams, callers, 0, KeptOrder))
 
         return work
 
@@ -286,12 +295,14 @@ async def put(store: Storage, n: int, streams: int) -> None:
             assert not isinstance(outcome, Exception), outcome
 
 
-async def _commands(url: str, seconds: float, streams: int, callers: int, hot: int) -> Sample:
+async def _commands(
+    url: str, seconds: float, streams: int, callers: int, hot: int, part: type[Order] = Order
+) -> Sample:
     """Whole commands through `App.send`; of each stream one at a time."""
-    async with _app(url, hot=hot) as running:
+    async with App(part, store=url, hot_aggregates=hot) as running:
         if hot:
             for k in range(streams):
-                await running._now.repository.fetch(running._behaviour(Order), f"order-{k}")
+                await running._now.write.repository.fetch(running._behaviour(Order), f"order-{k}")
         end = time.perf_counter() + seconds
 
         async def work(caller: int) -> int:
@@ -316,7 +327,7 @@ async def dispatch(n: int) -> float:
 
         storage = running.storage
         handler = compose([Audit(storage, clock), Retry(clock), Idempotency(storage, None, clock)], innermost)  # type: ignore[arg-type]
-        one = running._now.gateway.envelope(command(1, "1"))
+        one = running._now.write.gateway.envelope(command(1, "1"))
         start = time.perf_counter()
         for _ in range(n):
             await handler(one)

@@ -15,7 +15,7 @@ from psycopg import AsyncConnection, AsyncCursor, sql
 
 from bench import ours
 from bench.measure import Pace, Sample, Work, waits
-from bench.model import Customer, Envelope, LineAdded, customers, event
+from bench.model import Customer, Envelope, LineAdded, OrderState, customers, event
 from bench.processes import together
 
 Connection: TypeAlias = AsyncConnection[tuple[Any, ...]]
@@ -42,6 +42,10 @@ READ_STREAM = "select version, data from events where stream = %s order by versi
 READ_SNAPSHOT = """select s.version, s.state, array(
   select data from events e where e.stream = s.stream and e.version > s.version order by version)
 from snapshots s where s.stream = %s"""
+READ_STATE = "select version, state from states where stream = %s"
+WRITE_STATE = """with kept as (
+  update states set version = %s, state = %s::json where stream = %s and version = %s returning stream, version)
+insert into events (stream, version, type, data) select stream, version, %s, %s from kept"""
 READ_LOG = "select pos, data from events where pos > %s order by pos limit %s"
 READ_ENVELOPES = """select position, stream, version, type, schema_version, event_id, occurred_at, recorded_at, actor,
 tenant, correlation_id, causation_id, tags, metadata, data
@@ -125,6 +129,12 @@ class Raw:
             url = self._fresh()
             asyncio.run(fill(url, streams * 10, streams))
             return asyncio.run(_commands(url, self._pace.seconds, streams, min(callers, CONNECTIONS)))
+
+        return work
+
+    def state(self, callers: int, streams: int) -> Work:
+        def work() -> Sample:
+            return asyncio.run(_kept(self._fresh(), self._pace.seconds, streams, min(callers, CONNECTIONS)))
 
         return work
 
@@ -275,6 +285,39 @@ async def _commands(url: str, seconds: float, streams: int, callers: int) -> Sam
             except psycopg.errors.UniqueViolation:
                 continue
             n += 1
+        return n
+
+    count = sum(await asyncio.gather(*map(work, range(callers))))
+    rate = count / (time.perf_counter() - start)
+    await hang_up(used)
+    return Sample(rate)
+
+
+async def _kept(url: str, seconds: float, streams: int, callers: int) -> Sample:
+    """Read the row, decode, fold; update it if it has the version found, and insert the event, in one statement."""
+    used, decode_state = await cursors(url, callers), msgspec.json.Decoder(OrderState).decode
+    await used[0].execute(
+        "create table states (stream text primary key, version integer not null, state json not null)"
+    )
+    await used[0].execute(
+        "insert into states select 'order-' || n, 0, %s from generate_series(0, %s) as n",
+        (encode(OrderState()).decode(), streams - 1),
+    )
+    start = time.perf_counter()
+    end = start + seconds
+
+    async def work(caller: int) -> int:
+        n, execute, fetchone = 0, used[caller].execute, used[caller].fetchone
+        while time.perf_counter() < end:
+            stream = f"order-{(caller + n * callers) % streams}"
+            await execute(READ_STATE, (stream,))
+            found = await fetchone()
+            assert found is not None
+            version, state, added = found[0], decode_state(found[1]), event(n, stream)
+            state.lines, state.total = state.lines + 1, state.total + added.amount
+            parameters = (version + 1, encode(state).decode(), stream, version, "line.added", encode(added))
+            await execute(WRITE_STATE, parameters)
+            n += used[caller].rowcount  # else somebody was faster: once more
         return n
 
     count = sum(await asyncio.gather(*map(work, range(callers))))

@@ -14,7 +14,7 @@ import msgspec
 
 from bench import ours
 from bench.measure import Pace, Sample, Work, timed
-from bench.model import Customer, Envelope, LineAdded, customers, event
+from bench.model import Customer, Envelope, LineAdded, OrderState, customers, event
 
 encode = msgspec.json.Encoder().encode
 decode = msgspec.json.Decoder(LineAdded).decode
@@ -74,6 +74,20 @@ class Raw:
             path = self._store.path()
             fill(create(path), streams * 10, streams)
             return cycle(connect(path), self._pace.seconds, streams)
+
+        return work
+
+    def state(self, callers: int, streams: int) -> Work:
+        """One caller: read the row, decode, fold, write event and row with a look at the version, in a transaction."""
+
+        def work() -> Sample:
+            path = self._store.path()
+            connection = create(path)
+            connection.execute("create table states(stream text primary key, version integer, state text)")
+            rows = [(f"order-{n}", 0, encode(OrderState()).decode()) for n in range(streams)]
+            with connection:
+                connection.executemany("insert into states values(?, ?, ?)", rows)
+            return kept_cycle(connect(path), self._pace.seconds, streams)
 
         return work
 
@@ -185,6 +199,26 @@ def cycle(connection: apsw.Connection, seconds: float, streams: int) -> Sample:
             added = decode(data)
             lines, total = lines + 1, total + added.amount
         cursor.execute(INSERT, (stream, version + 1, "line.added", encode(event(n, stream)).decode()))
+        n += 1
+    return Sample(n / (time.perf_counter() - start))
+
+
+def kept_cycle(connection: apsw.Connection, seconds: float, streams: int) -> Sample:
+    cursor, decode_state = connection.cursor(), msgspec.json.Decoder(OrderState).decode
+    start, n = time.perf_counter(), 0
+    while time.perf_counter() - start < seconds:
+        stream = f"order-{n % streams}"
+        [(version, text)] = cursor.execute("select version, state from states where stream=?", (stream,))
+        state, added = decode_state(text), event(n, stream)
+        state.lines, state.total = state.lines + 1, state.total + added.amount
+        cursor.execute("begin immediate")
+        cursor.execute(
+            "update states set version=?, state=? where stream=? and version=?",
+            (version + 1, encode(state).decode(), stream, version),
+        )
+        assert connection.changes() == 1
+        cursor.execute(INSERT, (stream, version + 1, "line.added", encode(added).decode()))
+        cursor.execute("commit")
         n += 1
     return Sample(n / (time.perf_counter() - start))
 

@@ -125,7 +125,7 @@ class Daicho:
 def _noted(app: App) -> list[Mapping[str, Customer]]:
     """Will hold the rows of each commit to the view."""
     running, writes = app._now, list[Mapping[str, Customer]]()
-    store: Any = running.read_stores[0] if running.read_stores else running.storage
+    store: Any = running.read.read_stores[0] if running.read.read_stores else running.storage
     commit = store.commit
 
     async def noting(change: ViewChange) -> None:

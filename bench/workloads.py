@@ -54,6 +54,8 @@ WORKLOADS = (
     _workload("W2b  command, 16 callers, from disk", "command", None, T(1.1, 1.4), callers=16, streams=1000, hot=False),
     _workload("W2b  command, 16 callers, hot", "command", None, T(2.2, 2.9), callers=16, streams=1000, hot=True),
     _workload("W2b  command, 64 callers, hot", "command", T(1.1, 1.4), NONE, callers=64, streams=1000, hot=True),
+    _workload("W2s  command on a kept state, 1 caller", "state", NONE, NONE, callers=1, streams=100),
+    _workload("W2s  command on a kept state, 16 callers", "state", None, NONE, callers=16, streams=1000),
     _workload("W3   rehydrate 1,000 events", "rehydrate", None, T(0.55, 0.8), n=1000),
     _workload("W3   rehydrate 10,000 events", "rehydrate", T(0.55, 0.8), T(0.55, 0.8), n=10_000),
     _workload("W3   snapshot and 10 events", "snapshot", None, T(0.77, None), n=1000, tail=10),

@@ -13,9 +13,18 @@ from tests.services.find import needed, wanted
 from tests.services.mongodb import JavaServer
 from tests.services.opensearch import opensearch
 from tests.services.pgbouncer import PgBouncer
-from tests.services.postgres import Postgres, drop_database, fresh_database
+from tests.services.postgres import Postgres, drop_database, fresh_database, fresh_store
 from tests.services.redis import redis
 from tests.services.running import Host, through
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long to start is started by one worker, and its tests go there."""
+    for item in items:
+        params = getattr(item, "callspec", None)
+        if params is not None and "opensearch" in params.params.values():
+            item.add_marker(pytest.mark.xdist_group("opensearch"))
 
 
 @pytest.fixture
@@ -61,7 +70,15 @@ def own_postgres(host: Host) -> Iterator[Postgres]:
 
 @pytest.fixture
 def postgres_url(postgres: Postgres) -> Iterator[str]:
-    """URL of a fresh, empty database."""
+    """URL of a fresh store: the tables are there, as the migrations make them, and nothing is in them."""
+    url = fresh_store(postgres)
+    yield url
+    drop_database(postgres, url)
+
+
+@pytest.fixture
+def empty_postgres_url(postgres: Postgres) -> Iterator[str]:
+    """URL of a fresh, empty database: no Daicho was ever there."""
     url = fresh_database(postgres)
     yield url
     drop_database(postgres, url)
@@ -93,5 +110,5 @@ def pgbouncer(postgres: Postgres) -> PgBouncer:
 
 @pytest.fixture
 def pgbouncer_url(pgbouncer: PgBouncer, postgres_url: str) -> str:
-    """URL of a fresh, empty database by way of the pool."""
+    """URL of a fresh store by way of the pool."""
     return through(postgres_url, pgbouncer.port)

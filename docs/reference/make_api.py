@@ -29,21 +29,44 @@ GROUPS: dict[str, tuple[str, list[str]]] = {
             "Criteria", "AppendCondition", "Envelope", "Handler", "Middleware", "CommandOutcome", "Upcaster", "upcast",
         ],
     ),
-    "Flow": ("Events in, commands or side effects out.", ["event_handler", "EventHandler"]),
+    "Flow": (
+        "Events in, commands or side effects out.",
+        [
+            "event_handler", "EventHandler", "Process", "start", "on", "deadline", "refused", "compensate", "migrate",
+            "Deadline", "Schedule", "Done", "Compensate", "Pivot", "Scheduled",
+        ],
+    ),
     "Read side": (
         "Rows and answers.",
         [
             "projection", "Projection", "sql_projection", "SqlProjection", "join", "Join", "Row", "Crud",
-            "query_handler", "QueryHandler", "Views", "View", "PageOf", "Change",
+            "query_handler", "QueryHandler", "Cache", "Views", "View", "PageOf", "Change",
         ],
+    ),
+    "Who may do what": (
+        "Said by messages, fields and the App; asked for at the door. See [security](../howto/security.md).",
+        ["requires", "Personal", "Tenancy"],
+    ),
+    "People": (
+        "Personal data, and how it goes. See [forget a person](../howto/personal.md).",
+        ["FORGOTTEN", "PersonFound", "Certificate", "Hold", "Forgetting"],
     ),
     "Running": (
         "How it goes, and what does not.",
-        ["Lag", "Health", "Problem", "Trial", "TrialStep", "RowChange", "CommandTrial"],
+        ["Lag", "Health", "Problem", "Meter", "Ratio", "Trial", "TrialStep", "RowChange", "CommandTrial"],
+    ),
+    "Replicas": (
+        "Where queries are answered: `App(read_from=...)`, `app.replicas`. See [replicas](../howto/replicas.md).",
+        ["ReplicaPolicy", "ReplicaState", "PrimaryReads"],
+    ),
+    "Failover": (
+        "Another PostgreSQL server in the place of the primary: `app.failover`. See [failover](../howto/failover.md).",
+        ["FailoverCheck", "ServerState", "Promotion", "LostEvent", "Orphan"],
     ),
     "History": ("The log, read by people.", ["Position", "Trace", "TraceNode", "Lineage", "LineageStep", "Unplaced"]),
 }  # fmt: skip
 NOTES = {
+    "FORGOTTEN": '`"[forgotten]"`: what stands in a text about a person who was forgotten.',
     "ANY": "`ExpectedVersion.ANY`: the stream may be at any version.",
     "ABSENT": "`ExpectedVersion.ABSENT`: the stream must not exist yet.",
     "EXISTS": "`ExpectedVersion.EXISTS`: the stream must have at least one event.",
@@ -55,13 +78,17 @@ NOTES = {
 }
 RESULTS = {  # what App and SyncApp hand out, by attribute
     "App.dead_letters": "daicho.read.dead_letters:DeadLetters",
+    "App.processes": "daicho.flow.process_admin:Processes",
     "App.processors": "daicho.read.processors:Processors",
     "App.projections": "daicho.read.projections:Projections",
     "App.crud": "daicho.read.crud:CrudTable",
+    "App.personal": "daicho.flow.forgetting:Forgetting",
 }
 SENTENCES = {  # what `given` hands out
     "`given(Order, ...)`": "daicho.testing.given:GivenHandler",
     "`given(orders, ...)`": "daicho.testing.given:GivenProjection",
+    "`given(Fulfilment, ...)`": "daicho.testing.given_process:GivenProcess",
+    "`given(Fulfilment, ...).when(...)`": "daicho.testing.given_process:ProcessOutcome",
     "`given(...).when(...)` of a handler or reaction": "daicho.testing.given:Outcome",
 }
 

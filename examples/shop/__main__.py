@@ -1,15 +1,20 @@
-"""`python -m examples.shop demo`, `python -m examples.shop run` and `python -m examples.shop retail FILE`."""
+"""`python -m examples.shop demo`, `run`, `serve`, and `retail FILE`."""
 
 import asyncio
 import contextlib
+import logging
 import sys
 from collections.abc import Generator
+from functools import partial
 from pathlib import Path
 
 import click
 from rich.console import Console
 
 from daicho import DaichoError
+from daicho.server import ServerSettings
+from daicho.server import serve as serve_app
+from examples.shop.app import shop
 from examples.shop.demo import demo as play_demo
 from examples.shop.living import stay_open
 from examples.shop.retail.document import Share
@@ -17,6 +22,7 @@ from examples.shop.retail.importing import import_retail
 from examples.shop.retail.printing import as_json, print_cost, print_outcome
 from examples.shop.retail.sharing import import_share
 from examples.shop.tools import file_of, store_of
+from examples.shop.visitors import let_in
 
 concurrency = click.option(
     "--concurrency", default=256, show_default=True, type=click.IntRange(min=1), help="Commands in flight, per process."
@@ -61,6 +67,26 @@ def run(db: str, orders: int | None, pause: float) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
     with told(), contextlib.suppress(KeyboardInterrupt):
         asyncio.run(stay_open(store, Console(), seconds_between=pause, orders=orders))
+
+
+@main.command()
+@click.option("--db", default="build/run/shop.db", show_default=True, help="A SQLite file, or the URL of a store.")
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(min=0, max=65535))
+@click.option("--customers", is_flag=True, help="Some come and buy, over HTTP.")
+@click.option("--pause", default=1.0, show_default=True, help="Seconds between two of them.")
+def serve(db: str, port: int, customers: bool, pause: float) -> None:
+    """The shop over HTTP, for this machine. What there is, is told at /docs; the console is at /console/."""
+    store = store_of(db)
+    if file := file_of(store):
+        file.parent.mkdir(parents=True, exist_ok=True)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    if customers:
+        here = f"http://127.0.0.1:{port}"
+        logging.getLogger("httpx").setLevel(logging.WARNING)
+        let_in(here, pause=pause)
+        logging.info("The shop is open. Its console: %s/console/  what it can be asked: %s/docs", here, here)
+    with told():
+        sys.exit(serve_app(partial(shop, store), ServerSettings(port=port)))
 
 
 @main.command()

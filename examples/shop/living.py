@@ -16,7 +16,7 @@ from examples.shop.order import CreateOrder
 from examples.shop.tools import daicho, query, shown
 from examples.shop.values import Line
 
-__all__ = ["stay_open"]
+__all__ = ["an_order", "stay_open"]
 
 
 async def stay_open(store: str, console: Console, *, seconds_between: float = 1.0, orders: int | None = None) -> None:
@@ -38,14 +38,15 @@ async def stay_open(store: str, console: Console, *, seconds_between: float = 1.
                     if random.random() < 0.2:
                         await app.send(ReceiveStock(sku=product.sku, quantity=20), actor="warehouse")
                 with contextlib.suppress(Rejected):
-                    await app.send(_order(), actor="visitor")
+                    await app.send(an_order(), actor="visitor")
                 await asyncio.sleep(seconds_between)
             await app.settle()
         finally:
             telling.cancel()
 
 
-def _order() -> CreateOrder:
+def an_order() -> CreateOrder:
+    """Of one of fifty customers, for up to three things."""
     chosen = random.sample(list(ASSORTMENT), k=random.randint(1, min(3, len(ASSORTMENT))))
     return CreateOrder(
         order_id=f"{random.getrandbits(32):08x}",

@@ -2,44 +2,50 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from datetime import datetime
-from typing import Any, TypeVar, cast, overload
-from urllib.parse import urlsplit
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from getpass import getuser
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from daicho.adapters.clock import SystemClock
 from daicho.core.aggregate import Aggregate
 from daicho.core.behaviour import Behaviour
 from daicho.core.codec import CodecName
-from daicho.core.collaborators import supplier
 from daicho.core.conditions import Expected
-from daicho.core.decider import Decider
+from daicho.core.decider import Decider, Persistence
 from daicho.core.errors import (
-    BadUrl,
-    ConfigurationError,
-    MissingCollaborator,
-    MissingExtra,
+    NotFound,
     NotRunning,
     UnknownMessage,
     UnknownView,
 )
 from daicho.core.handlers import EventHandler
-from daicho.core.join import JoinFold
-from daicho.core.messages import Command, Context, Query, Receipt, RecordedEvent, Row
+from daicho.core.journal import Journal
+from daicho.core.messages import Command, Event, Query, Receipt, RecordedEvent, Row
+from daicho.core.meter import Meter
 from daicho.core.model import Model, Part
+from daicho.core.operator_events import OperatorActed
+from daicho.core.process import Process
 from daicho.core.projection import Crud, Table
 from daicho.core.registry import Registry
-from daicho.core.segments import MOST_SEGMENTS
 from daicho.core.signatures import describe
-from daicho.core.sql_projection import SqlFold
 from daicho.core.streams import Position, stream_name
+from daicho.core.tenancy import Tenancy
+from daicho.flow.among import Among, PartitionState, accept_gap
+from daicho.flow.forgetting import Forgetting
+from daicho.flow.line import Line
+from daicho.flow.process_admin import Processes
+from daicho.flow.schedules import Scheduled
+from daicho.flow.services import Services
 from daicho.ports.clock import Clock
+from daicho.ports.edge_cache import EdgeCache
+from daicho.ports.event_bus import EventBus
 from daicho.ports.event_store import CommandOutcome
+from daicho.ports.failover import Failover, Orphan
+from daicho.ports.key_store import Certificate, KeyStore
 from daicho.ports.probe import Probe, silent
-from daicho.ports.read_store import ReadStore
-from daicho.ports.scratch import Scratch
 from daicho.ports.storage import Storage
+from daicho.read.answers import Answered, Noted
 from daicho.read.crud import CrudTable
 from daicho.read.dead_letters import DeadLetters
 from daicho.read.health import LATE, Health
@@ -49,12 +55,24 @@ from daicho.read.live import Change
 from daicho.read.processors import Processors
 from daicho.read.progress import Lag
 from daicho.read.projections import Projections
+from daicho.read.purging import PurgeLag
 from daicho.read.queries import Views
 from daicho.read.rebuild import RebuildStep
-from daicho.running import Running, Setup, joinable
+from daicho.read.replicas.policy import ReplicaPolicy
+from daicho.read.replicas.state import PrimaryReads, ReplicaState
 from daicho.sync import SyncApp
+from daicho.wiring.among import among_of, key_fields
+from daicho.wiring.places import Places
+from daicho.wiring.running import Running, joinable
+from daicho.wiring.setup import Setup, Supplies, allow_personal, segments_of
+from daicho.wiring.urls import open_failover, shown, without_password
+from daicho.write.keeping import KeptState, MoveStep, moving
 from daicho.write.middleware.authorisation import Permit
 from daicho.write.pipeline import Middleware
+from daicho.write.pruning import PruneReport
+
+if TYPE_CHECKING:
+    from daicho.adapters.sealing import Curtain  # it needs an extra
 
 __all__ = ["App"]
 
@@ -62,21 +80,6 @@ A = TypeVar("A", bound=Aggregate)
 S = TypeVar("S")
 R = TypeVar("R")
 RowT = TypeVar("RowT", bound=Row)
-
-_STORES = {
-    "memory": ("daicho.adapters.stores.memory", "MemoryStorage", None),
-    "sqlite": ("daicho.adapters.stores.sqlite", "SqliteStorage", None),
-    "postgresql": ("daicho.adapters.stores.postgres", "PostgresStorage", "postgres"),
-    "postgres": ("daicho.adapters.stores.postgres", "PostgresStorage", "postgres"),
-}
-
-_READ_STORES = {
-    "redis": ("daicho.adapters.views.redis", "RedisReadStore", "redis"),
-    "rediss": ("daicho.adapters.views.redis", "RedisReadStore", "redis"),
-    "mongodb": ("daicho.adapters.views.mongodb", "MongoReadStore", "mongodb"),
-    "opensearch": ("daicho.adapters.views.opensearch", "SearchReadStore", "opensearch"),
-    "elasticsearch": ("daicho.adapters.views.opensearch", "SearchReadStore", "opensearch"),
-}
 
 
 class App:
@@ -101,8 +104,18 @@ class App:
         codec: CodecName = "json",
         snapshot_after: int = 100,
         hot_aggregates: int = 10_000,
-        segments: Mapping[Table[Any] | EventHandler, int] | None = None,
+        segments: Mapping[Table[Any] | EventHandler | type[Process], int] | None = None,
         largest_event: int = 1024 * 1024,
+        bus: str | EventBus | None = None,
+        publish: Collection[type[Event]] | None = None,
+        listen: Sequence[str] = (),
+        remote: Mapping[str, Collection[type[Command]] | Mapping[type[Command], str]] | None = None,
+        partitions: int = 8,
+        tenancy: Tenancy | None = None,
+        edge: str | EdgeCache | None = None,
+        read_from: Sequence[str] = (),
+        replicas: ReplicaPolicy | None = None,
+        personal: str | KeyStore | None = None,
         probe: Probe = silent,
     ) -> None:
         """
@@ -115,41 +128,101 @@ class App:
         codec           how new events are stored: `json` (readable) or `msgpack` (smaller); both can always be read
         snapshot_after  a snapshot is taken when more than so many events came since the last
         hot_aggregates  so many states are kept in memory
-        segments        into how many parts the work of a projection or an event handler is cut by key, so that several
-                        processes share it: `{orders: 8}`; a power of two
+        segments        into how many parts the work of a projection, an event handler or a Process is cut by key, so
+                        that several processes share it: `{orders: 8}`; a power of two
         largest_event   bytes
-        Raises WiringError and BadUrl.
+        bus             URL of the broker between this service, which is called `name`, and others: `nats://host`,
+                        `amqp://`, `kafka://`, `memory:name`...; or a bus of your own
+        publish         event classes that are for others; all that this App's own parts record, unless given
+        listen          names of the services whose events are recorded here, as far as a part reads them
+        remote          commands that other services handle, by the service's name: `{"inventory": [Reserve]}`; their
+                        first field says what they are about and keeps them in order, or `{Reserve: "sku"}` says which.
+                        Without a bus, the other service is an App on the same store
+        partitions      into how many parts each channel of the bus is cut by key: the same for all services on it
+        tenancy         `Tenancy()` keeps tenants apart; without it, a tenant is only noted in events
+        edge            an edge cache that is told which rows changed: `varnish://host:6081`, the URL to send purges
+                        to, or anything with `purge(keys)` and `close()`
+        read_from       URLs of streaming replicas of a PostgreSQL store: they answer queries as long as they are near
+                        enough to it, and a query with a token only when they have got that far
+        replicas        when a replica is near enough: `ReplicaPolicy(max_lag=2.0)`, in seconds
+        personal        where the keys are under which fields marked `Personal` are stored, so that people can be
+                        forgotten: `sqlite:///shop-keys.db`, `postgresql://host/keys`; never in the file of the events
+        Raises WiringError, ConfigurationError and BadUrl.
         """
-        self.url = store
-        _locate(store)
-        model = Model(parts)
-        self._view_urls = _view_urls(model, views or {})
+        services = key_fields(remote or {})
+        model = Model(parts, remote=[command for commands in services.values() for command in commands])
+        registry = Registry({*model.events, OperatorActed}, model.upcasters, codec=codec, largest=largest_event)
+        self._places = Places(model, store, views=views or {}, read_from=read_from, bus=bus, edge=edge, keys=personal)
         self._setup = Setup(
             name=name,
             model=model,
-            registry=Registry(model.events, model.upcasters, codec=codec, largest=largest_event),
+            registry=registry,
+            supplies=Supplies(model, provide),
+            remote={command: service for service, commands in services.items() for command in commands},
+            among=among_of(name, model, registry, bus, publish, listen, services, partitions, largest_event),
             clock=clock or SystemClock(),
             probe=probe,
             middleware=tuple(middleware),
             authorise=authorise,
-            supplies={
-                command: supply
-                for command, behaviour in model.behaviours.items()
-                if (supply := supplier(behaviour.asks[command], provide, f"{behaviour.name} ({command.__name__})"))
-            },
-            reaction_supplies={
-                reaction.name: supplier(reaction.asks, provide, describe(reaction.function))
-                for reaction in model.reactions
-            },
-            answers={
-                query: _answerer(handler.function, handler.asks, provide) for query, handler in model.queries.items()
-            },
+            tenancy=tenancy,
             snapshot_after=snapshot_after,
             hot_aggregates=hot_aggregates,
-            segments=_segments(model, segments or {}),
-            scratch=lambda: cast("Scratch", open_storage("memory:", self.clock)),
+            segments=segments_of(model, segments or {}),
+            replicas=replicas or ReplicaPolicy(),
+            meter=Meter(model.sources),
+            journal=Journal(),
         )
+        if tenancy is not None:
+            tenancy.check([(fold.name, fold.part.row_type) for fold in model.folds])
+            tenancy.check([(crud.name, crud.row_type) for crud in model.cruds])
+        if personal is not None:
+            allow_personal(model)
+        self.options: Mapping[str, object] = {
+            "name": name,
+            "codec": codec,
+            "snapshot_after": snapshot_after,
+            "hot_aggregates": hot_aggregates,
+            "largest_event": largest_event,
+            "segments": dict(self._setup.segments),
+            "bus": shown(bus),
+            "partitions": partitions,
+            "tenancy": tenancy is not None,
+            "personal": shown(personal),
+            "middleware": [describe(each) for each in middleware],
+        }
+        """What the code said of how it runs, as far as it can be shown."""
+        self.told: Sequence[tuple[str, str | None, str]] = ()
+        """Settings that a tool was given for it: name, value without passwords, and where it came from."""
         self._running: Running | None = None
+
+    def place(self, *, views: str | None = None, search: str | None = None, edge: str | None = None) -> None:
+        """Says where things are that the code has not placed, before the App is started; for those who deploy it.
+
+        views   URL for the rows of projections that may be elsewhere: neither SQL nor inline, nor searched
+        search  URL for those that are searched; without it they stay beside the events
+        edge    URL of the edge cache that is told which rows changed
+
+        Raises BadUrl.
+        """
+        self._places.place(views=views, search=search, edge=edge)
+
+    @property
+    def url(self) -> str:
+        """The store. It may be set to another before the App is started, as `read_from` may."""
+        return self._places.store
+
+    @url.setter
+    def url(self, url: str) -> None:
+        self._places.store = url
+
+    @property
+    def read_from(self) -> list[str]:
+        """URLs of replicas of the store that answer queries."""
+        return self._places.read_from
+
+    @read_from.setter
+    def read_from(self, urls: list[str]) -> None:
+        self._places.read_from = urls
 
     @property
     def name(self) -> str:
@@ -177,20 +250,23 @@ class App:
     async def __aexit__(self, *exc: object) -> None:
         await self.stop()
 
-    async def start(self, *, processors: bool = True) -> App:
+    async def start(self, *, processors: bool = True, register: bool = False) -> App:
         """Opens the store. With `processors=False` no reaction, projection or posted command is run here: for tools
-        that look at a store which another process works on."""
+        that look at a store which another process works on. With `register=True`, event handlers that the store does
+        not know yet begin here all the same, so that none misses what this process records before another runs them.
+        """
         if self._running is not None:
             raise NotRunning("this App is running already", do="enter it once; make a second App for a second store")
-        stores = {url: open_read_store(url, self.clock) for url in sorted(set(self._view_urls.values()))}
         running = Running(
             self._setup,
-            open_storage(self.url, self.clock),
-            {name: stores[url] for name, url in self._view_urls.items()},
+            self._places.find(self.clock),
             with_processors=processors,
+            may_do_without_primary=not processors and not register,
         )
         try:
             await running.start()
+            if register:
+                await running.between.register()
         except BaseException:
             await running.stop()
             raise
@@ -208,6 +284,11 @@ class App:
         return SyncApp(self)
 
     @property
+    def is_running(self) -> bool:
+        """Whether it has been entered, and not left."""
+        return self._running is not None
+
+    @property
     def _now(self) -> Running:
         if self._running is None:
             raise NotRunning("this App is not running", do="use it inside `async with app:` or `with app.sync()`")
@@ -217,6 +298,28 @@ class App:
     def storage(self) -> Storage:
         """The opened store, with all its ports."""
         return self._now.storage
+
+    # -- people ---------------------------------------------------------------------------------------------------
+
+    def curtain(self, storage: Storage) -> Curtain | None:
+        """Hangs before a store what enciphers personal data, if the App has `personal=`. Its `vault` is to be opened
+        and closed with the store. For tools that open stores themselves."""
+        return self._places.curtain(storage)
+
+    async def forget(self, subject: str, *, by: str = "", reason: str = "", rebuild: bool = True) -> Certificate:
+        """Destroys the key of a subject's personal data, for ever, and makes anew what was made of it; see
+        `Forgetting.forget`. Raises ConfigurationError without `personal=`, NotFound, SubjectHeld, StoreError."""
+        return await self.personal.forget(subject, by=by or getuser(), reason=reason, rebuild=rebuild)
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether personal data is enciphered: whether it was given `personal=`."""
+        return self._places.keys is not None
+
+    @property
+    def personal(self) -> Forgetting:
+        """Who is known, what of them, who was forgotten, and who must not be. Raises ConfigurationError."""
+        return self._now.personal
 
     # -- commands -------------------------------------------------------------------------------------------------
 
@@ -254,7 +357,7 @@ class App:
         whatever the handler raises. With `within` also ConfigurationError, StoreClosed, StoreFailed and ForeignStore,
         before anything is done, for a connection that will not do.
         """
-        gateway = self._now.gateway
+        gateway = self._now.write.gateway
         envelope = gateway.envelope(
             command,
             actor=actor,
@@ -288,9 +391,8 @@ class App:
         `status(command_id)` tells what became of it. Raises MessageError and StoreError.
         """
         running = self._now
-        if type(command) not in self.model.behaviours:
-            raise UnknownMessage(f"no part of this App handles {type(command).__name__}", do="give App the part")
-        envelope = running.gateway.envelope(
+        self._check_handled(command)
+        envelope = running.write.gateway.envelope(
             command,
             actor=actor,
             tenant=tenant,
@@ -301,15 +403,79 @@ class App:
         )
         if within is not None:
             envelope.within = await joinable(running.storage).join(within)
-            return await running.gateway.post(envelope)
-        command_id = await running.gateway.post(envelope)
-        running.postman.wake()
+            return await running.write.gateway.post(envelope)
+        command_id = await running.write.gateway.post(envelope)
+        running.between.wake()
         return command_id
+
+    async def imagine(self, command: Command, *, actor: str | None = None, tenant: str | None = None) -> Receipt:
+        """What would come of a command if it was sent now: its receipt, and nothing of it is kept. Positions in it mean
+        nothing. Collaborators are asked as ever. Raises what `send` raises."""
+        return await self._now.write.imagined(command, actor, tenant)
 
     async def status(self, command_id: str) -> CommandOutcome | None:
         """What became of a posted, keyed or refused command: `pending`, `done`, `rejected` or `failed`. None: unknown,
         or handled without a trace but its events."""
         return await self._now.storage.outcome(command_id)
+
+    async def outcome(self, command_id: str, *, within: float = 5.0) -> CommandOutcome:
+        """What became of a posted command, here or in another service, as soon as that is known: `done`, `rejected`
+        (with the `reason`) or `failed`. Raises OutcomeTimeout after `within` seconds; the command is not lost by it.
+        """
+        return await self._now.between.outcomes.wait(command_id, within)
+
+    async def schedule(
+        self,
+        command: Command,
+        *,
+        after: timedelta | None = None,
+        at: datetime | None = None,
+        every: timedelta | None = None,
+        catch_up: bool = True,
+        actor: str | None = None,
+        tenant: str | None = None,
+        key: str | None = None,
+    ) -> str:
+        """Has the command posted `after` this long, or `at` this (aware) time; then `every` so long again. Durable when
+        it returns the id of the schedule.
+
+        key       with the same key, the same command is scheduled once
+        catch_up  what was missed, because nothing ran or the clock was set forward, is sent as often as it was
+                  missed; False: once, and then at the next time
+
+        Each time happens once in effect. Raises MessageError and StoreError.
+        """
+        running = self._now
+        self._check_handled(command)
+        due = running.between.schedules.when(after, at)
+        envelope = running.write.gateway.envelope(command, actor=actor, tenant=tenant, key=key)
+        await running.write.gateway.check(envelope)
+        schedule_id = await running.between.schedules.add(envelope, due, every, catch_up=catch_up)
+        running.between.timekeeper.wake()
+        return schedule_id
+
+    async def reschedule(self, schedule_id: str, *, after: timedelta | None = None, at: datetime | None = None) -> bool:
+        """Moves the next time of a schedule. False if there is no such schedule, or it is over."""
+        running = self._now
+        moved = await running.between.schedules.move(schedule_id, running.between.schedules.when(after, at))
+        running.between.timekeeper.wake()
+        return moved
+
+    async def unschedule(self, schedule_id: str) -> bool:
+        """Takes a schedule away. False if there is no such schedule, or it is over."""
+        return await self._now.between.schedules.drop(schedule_id)
+
+    async def schedules(self) -> list[Scheduled]:
+        """Commands that wait for their time, earliest first."""
+        return await self._now.between.schedules.all()
+
+    async def next_due(self) -> datetime | None:
+        """When the next deadline, retry or schedule is due; None if nothing waits for its time."""
+        return await self._now.between.timekeeper.next_due()
+
+    def _check_handled(self, command: Command) -> None:
+        if type(command) not in self.model.behaviours and type(command) not in self.model.remote:
+            raise UnknownMessage(f"no part of this App handles {type(command).__name__}", do="give App the part")
 
     # -- queries and states ---------------------------------------------------------------------------------------
 
@@ -320,9 +486,11 @@ class App:
         after: Receipt | int | None = None,
         within: float = 5.0,
         as_of: Receipt | int | datetime | None = None,
+        tenant: str | None = None,
     ) -> R:
-        """Answers a query. With `after`, the views it reads have first seen that receipt or position. With `as_of`,
-        they are as they were then: after that receipt or position, or as far as things had *occurred* by that time.
+        """Answers a query, with `tenancy` from the rows of `tenant` alone. With `after`, the views it reads have first
+        seen that receipt or position. With `as_of`, they are as they were then: after that receipt or position, or as
+        far as things had *occurred* by that time.
 
         Raises UnknownMessage, StaleAnswer (with the stale answer) if that takes longer than `within` seconds,
         Rebuilding, and whatever the handler raises. With `as_of` also InvalidMessage for the future, NoPast, and
@@ -330,10 +498,28 @@ class App:
         """
         position = after.position if isinstance(after, Receipt) else after or 0
         then = as_of.position if isinstance(as_of, Receipt) else as_of
-        return await self._now.queries.ask(query, after=position, within=within, as_of=then)
+        return await self._now.read.queries.ask(query, after=position, within=within, as_of=then, tenant=tenant)
+
+    async def answered(
+        self,
+        query: Query[R],
+        *,
+        after: Receipt | int | None = None,
+        within: float = 5.0,
+        tenant: str | None = None,
+    ) -> Answered[R]:
+        """The answer as `ask` gives it, and what it depends on: for whoever keeps answers."""
+        position = after.position if isinstance(after, Receipt) else after or 0
+        noted = Noted(position, within, tenant, self._now.read.live.position)
+        return noted.answered(await self._now.read.queries.answer(query, noted, within))
 
     def watch(
-        self, query: Query[R], *, after: Receipt | int | None = None, within: float = 5.0
+        self,
+        query: Query[R],
+        *,
+        after: Receipt | int | None = None,
+        within: float = 5.0,
+        tenant: str | None = None,
     ) -> AsyncIterator[Change[R]]:
         """The answer as `ask` gives it, and then each one that differs from the one before, until the App stops.
 
@@ -342,18 +528,19 @@ class App:
         only what the handler itself raises ends it.
         """
         position = after.position if isinstance(after, Receipt) else after or 0
-        return self._now.live.watch(query, after=position, within=within)
+        return self._now.read.live.watch(query, after=position, within=within, tenant=tenant)
 
     @property
     def views(self) -> Views:
-        """The read models: `await app.views[orders].find(status="pending")`."""
-        return self._now.views
+        """The read models: `await app.views[orders].find(status="pending")`. Read where the store is,
+        also with `read_from`."""
+        return self._now.read.views
 
     def crud(self, part: Crud[RowT]) -> CrudTable[RowT]:
         """Writes and reads a Crud part."""
         if part not in self.model.cruds:
             raise UnknownView(f"{part.name!r} is not part of this App", do="give App the Crud part")
-        return CrudTable(part, self._now.storage, self._now.changes)
+        return CrudTable(part, self._now.storage, self._now.read.changes)
 
     @overload
     async def load(self, part: type[A], identity: str, *, at: int | datetime | None = None) -> A: ...
@@ -365,7 +552,41 @@ class App:
         An aggregate without history is in its initial state. The object is yours: changing it changes nothing else.
         """
         behaviour = self._behaviour(part)
-        return await self._now.repository.at(behaviour, stream_name(behaviour.category, identity), at)
+        return await self._now.write.repository.at(behaviour, stream_name(behaviour.category, identity), at)
+
+    def states(self, part: type[Aggregate] | Decider[Any, Any, Any]) -> AsyncIterator[KeptState]:
+        """All aggregates of a part as they are now, by identity, one after another; each when it is read."""
+        return self._now.write.keeping.states(self._behaviour(part))
+
+    def move(
+        self, part: type[Aggregate] | Decider[Any, Any, Any], *, to: Persistence, rows: Crud[Any] | None = None
+    ) -> AsyncIterator[MoveStep]:
+        """Brings the streams of a part to `persistence="events"` or `"state"`, whatever the code says, while it and
+        other processes go on; yields how far it has come, and with the last step is `done`. Interrupted, run it again.
+
+        `rows`: founds an aggregate on each row of a Crud part first; those that exist are left alone.
+
+        To events, each stream goes on with an event `daicho.founded` that holds its whole state. Raises
+        UnreadableState and UnkeepableState for a state that does not fit its class.
+        """
+        return moving(self._now.write.keeping, self._behaviour(part), to, rows)
+
+    async def prune(
+        self,
+        part: type[Aggregate] | Decider[Any, Any, Any],
+        *,
+        older_than: timedelta | None = None,
+        before: datetime | None = None,
+    ) -> PruneReport:
+        """Deletes events of a part with `persistence="state"` that were recorded that long ago, or before that time,
+        and that every durable reader has seen. States, versions, rules and what is younger stay as they are.
+
+        The first and the last event of a stream stay, and those that a rule among streams needs. Where the rest of the
+        history begins is remembered, so `load(at=...)` reaches as far back as the events do; before, it raises
+        HistoryPruned. Raises ConfigurationError for a part whose events are the truth.
+        """
+        until = before if before is not None else self.clock.now() - (older_than or timedelta())
+        return await self._now.write.pruning.prune(self._behaviour(part), until)
 
     def _behaviour(self, part: Any) -> Behaviour:
         behaviour = self.model.parts.get(id(part))
@@ -393,7 +614,7 @@ class App:
 
         `since` and `until` are about when things occurred, and include both ends.
         """
-        return self._now.history.events(
+        return self._now.read.history.events(
             stream=stream,
             category=category,
             correlation=correlation,
@@ -410,13 +631,13 @@ class App:
         self, *, after: int = 0, category: str | None = None, stream: str | None = None
     ) -> AsyncIterator[RecordedEvent[Any]]:
         """Every event behind `after`, then each new one as it comes. Without end; none is skipped."""
-        return self._now.history.subscribe(after=after, category=category, stream=stream)
+        return self._now.read.history.subscribe(after=after, category=category, stream=stream)
 
     async def trace(self, reference: str | Receipt) -> Trace | None:
         """The whole flow around an event id, command id, correlation id, stream or receipt, as a tree."""
         if isinstance(reference, Receipt):
             reference = reference.correlation_id
-        return await self._now.history.trace(reference)
+        return await self._now.read.history.trace(reference)
 
     async def lineage(self, part: Table[RowT], key: str) -> Lineage[RowT]:
         """Which events made a row, one by one, with the row after each; what this App's code makes of them; and the
@@ -424,13 +645,72 @@ class App:
         projection's types. Raises UnknownView, and NoPast for a Crud table, a join or a projection in SQL.
         """
         running = self._now
-        running.views[part]
-        fold = running.pasts.fold_of(part.name)
-        return await lineage(fold, key, running.elsewhere.get(part.name, self.storage), self.storage, self.registry)
+        running.read.views[part]
+        fold = running.read.pasts.fold_of(part.name)
+        return await lineage(
+            fold, key, running.read.elsewhere.get(part.name, self.storage), self.storage, self.registry
+        )
 
     @property
     def history(self) -> History:
-        return self._now.history
+        return self._now.read.history
+
+    @property
+    def meter(self) -> Meter:
+        """Look-to-Book: reads and writes since the App was made."""
+        return self._setup.meter
+
+    @property
+    def view_urls(self) -> dict[str, str]:
+        """By name, where the rows of those views are that are not kept with the events; without passwords."""
+        return {name: without_password(url) for name, url in self._places.views.items()}
+
+    @property
+    def replicas(self) -> list[ReplicaState]:
+        """How the replicas stand that queries are answered from, in the order of `read_from`, as last looked at."""
+        router = self._now.read.router
+        return router.states() if router is not None else []
+
+    @property
+    def replica_policy(self) -> ReplicaPolicy:
+        """When a replica is near enough to answer."""
+        return self._setup.replicas
+
+    @property
+    def primary_reads(self) -> PrimaryReads | None:
+        """What the primary had to do for the replicas; None without `read_from`."""
+        router = self._now.read.router
+        return router.primary_reads() if router is not None else None
+
+    @property
+    def journal(self) -> Journal:
+        """What passed through this process lately: commands and how long queries took. Closed, until `open`ed."""
+        return self._setup.journal
+
+    @property
+    def failover(self) -> Failover:
+        """Another PostgreSQL server in the place of the primary: `check`, `promote`, `lost`. The App need not run, and
+        the primary need not either. Standbys are those of `read_from`, and those that are named. Raises
+        ConfigurationError for another store."""
+        return open_failover(self.url, self.read_from, self.clock)
+
+    async def orphaned(self) -> list[Orphan]:
+        """Who has seen events that were lost in a failover, until it is built anew or accepted: health is not `ok`
+        meanwhile."""
+        return await self._now.read.orphans.all()
+
+    async def accept_orphan(self, checkpoint: str) -> None:
+        """Somebody has seen to what a reaction or a relay did for events that were lost. Raises NotFound."""
+        await self._now.read.orphans.accept(checkpoint)
+
+    def purge_lag(self) -> PurgeLag | None:
+        """How far the edge cache is behind; None if there is none, or the App does not run."""
+        running = self._running
+        return running.read.purger.lag() if running is not None and running.read.purger is not None else None
+
+    @property
+    def tenancy(self) -> Tenancy | None:
+        return self._setup.tenancy
 
     # -- running it -----------------------------------------------------------------------------------------------
 
@@ -439,11 +719,11 @@ class App:
 
         Raises Unsettled if part of it was parked, StaleAnswer after `within` seconds.
         """
-        await self._now.settling.settled(receipt, within)
+        await self._now.between.settling.settled(receipt, within)
 
     async def settle(self, *, within: float = 30.0) -> None:
         """Returns when nothing is left to do: every processor at the head of the log, no posted command waiting."""
-        await self._now.settling.at_rest(within)
+        await self._now.between.settling.at_rest(within)
 
     async def lag(self) -> list[Lag]:
         """How every processor stands."""
@@ -453,6 +733,42 @@ class App:
         """Whether all is well, and what to do if not; never `ok` while anything is parked. `late`: seconds that a
         reader may be behind. Without an answer from the store within `within` seconds it is `down`."""
         return await self._now.health(late, within)
+
+    @property
+    def among(self) -> Among | None:
+        """What this App was told about itself and other services; None without a bus."""
+        return self._setup.among
+
+    @property
+    def has_bus(self) -> bool:
+        return self._places.bus is not None
+
+    def line(self) -> Line:
+        """A connection to the bus for tools, not yet opened, beside the one of a running App. Raises NotFound."""
+        return self._places.line()
+
+    async def bus_status(self) -> list[PartitionState]:
+        """What this App says and hears on its bus, partition by partition. Raises NotFound, BusUnavailable."""
+        return await self._services.status()
+
+    async def accept_gap(self, source: str) -> list[tuple[int, int]]:
+        """Gives up messages of another service that are missing for good: goes on behind them, in each partition that
+        has told a gap. Returns partitions and the number behind which they go on. Raises NotFound."""
+        if not self.has_bus:
+            raise NotFound("this App has no bus", do="give it one: App(bus=...)")
+        return await accept_gap(self._now.storage, source)
+
+    @property
+    def _services(self) -> Services:
+        services = self._now.between.services
+        if services is None:
+            raise NotFound("this App has no bus", do="give it one: App(bus=...)")
+        return services
+
+    @property
+    def processes(self) -> Processes:
+        """Instances of process managers: list, show, stuck, nudge, compensate."""
+        return self._now.between.processes
 
     @property
     def dead_letters(self) -> DeadLetters:
@@ -473,136 +789,14 @@ class App:
         running = self._now
         position = after.position if isinstance(after, Receipt) else after
         goal = await running.storage.head() if position is None else position
-        await running.queries.barrier(tables, after=goal, within=within)
+        await running.read.queries.barrier(tables, after=goal, within=within)
         return Position(goal)
 
     @property
     def projections(self) -> Projections:
         """The generations of views: build, compare, switch, roll back."""
-        return self._now.projections
+        return self._now.read.projections
 
     def rebuild(self, name: str) -> AsyncIterator[RebuildStep]:
         """Builds a view again beside the live one and switches to it; yields how far it has come."""
         return self.projections.rebuild(name)
-
-
-_NO_CONTEXT = cast("Context", None)  # a query handler that asks for one is refused before it can matter
-
-
-def _answerer(
-    function: Callable[..., Awaitable[Any]], asks: Sequence[tuple[str, Any]], provide: Sequence[Any]
-) -> Callable[..., Awaitable[Any]]:
-    """`(query, views) -> answer`, with the handler's further parameters filled in."""
-    others = [(name, hint) for name, hint in asks if hint is not Views]
-    if any(hint is Context for _, hint in others):
-        raise MissingCollaborator(
-            f"{describe(function)} asks for a Context",
-            why="a context belongs to a command or event; a question has none",
-            do="put what the query needs into its fields",
-        )
-    if not others and len(asks) == 1:
-        return function
-    supply = supplier(others, provide, describe(function))
-
-    def answer(query: Query[Any], views: Views) -> Awaitable[Any]:
-        found = iter(supply(_NO_CONTEXT) if supply else ())
-        return function(query, *[views if hint is Views else next(found) for _, hint in asks])
-
-    return answer
-
-
-def _locate(url: str) -> tuple[str, str]:
-    """Module and class for a store URL; raises BadUrl."""
-    scheme = urlsplit(url).scheme if ":" in url else ""
-    if scheme not in _STORES:
-        raise BadUrl(
-            f"{url!r} is not the URL of a store",
-            why=f"this Daicho knows {', '.join(f'{name}:' for name in _STORES)}",
-            do="write for instance `sqlite:///shop.db` or `memory:`",
-            url=url,
-        )
-    module, cls, _ = _STORES[scheme]
-    return module, cls
-
-
-def open_storage(url: str, clock: Clock) -> Storage:
-    """The adapter for a URL, not yet opened. The only table from URL to adapter; adapters are imported when named."""
-    _locate(url)
-    return cast("Storage", _adapter(_STORES[urlsplit(url).scheme])(url, now=clock.now))
-
-
-def open_read_store(url: str, clock: Clock) -> ReadStore:
-    """The adapter for the URL of read models, not yet opened."""
-    return cast("ReadStore", _adapter(_READ_STORES[urlsplit(url).scheme])(url, now=clock.now))
-
-
-def _adapter(where: tuple[str, str, str | None]) -> Callable[..., object]:
-    module_name, class_name, extra = where
-    try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        if extra is None:
-            raise
-        raise MissingExtra(
-            f"{class_name} needs an extra", why=str(error), do=f'pip install "daicho[{extra}]"', extra=extra
-        ) from error
-    return cast("Callable[..., object]", getattr(module, class_name))
-
-
-def _view_urls(model: Model, views: Mapping[Table[Any], str]) -> dict[str, str]:
-    """By the name of the view. Raises BadUrl, and ConfigurationError for a view that cannot be away from the events."""
-    folds = {fold.name: fold for fold in model.folds}
-    found: dict[str, str] = {}
-    for part, url in views.items():
-        fold = folds.get(part.name)
-        if fold is None or fold.part is not part:
-            raise UnknownView(f"{part.name!r} is no projection of this App", do="list it among the parts, too")
-        if urlsplit(url).scheme not in _READ_STORES:
-            raise BadUrl(
-                f"rows of {part.name!r} cannot be kept in {_without_password(url)!r}",
-                why=f"a URL for views begins with {', '.join(f'{name}://' for name in _READ_STORES)}",
-                do="leave it out for rows beside the events, in SQL",
-            )
-        if isinstance(fold, SqlFold) or fold.part.inline:
-            raise ConfigurationError(
-                f"{part.name!r} is {'SQL' if isinstance(fold, SqlFold) else 'inline'}, and cannot be kept elsewhere",
-                why="it is written in the transaction of the events",
-                do="leave it out of `views=`, or make it a projection of its own",
-            )
-        found[part.name] = url
-    return found
-
-
-def _segments(model: Model, segments: Mapping[Table[Any] | EventHandler, int]) -> dict[str, int]:
-    """By the name of the processor. Raises ConfigurationError for what cannot be cut."""
-    folds = {fold.name: fold for fold in model.folds}
-    found: dict[str, int] = {}
-    for part, count in segments.items():
-        if not 1 <= count <= MOST_SEGMENTS or count.bit_count() != 1:
-            raise ConfigurationError(
-                f"{part.name!r} cannot be cut into {count} segments",
-                why=f"their number is a power of two, up to {MOST_SEGMENTS}",
-                do="write 2, 4, 8, ...",
-            )
-        if isinstance(part, EventHandler):
-            if part not in model.reactions:
-                raise ConfigurationError(f"{part.name!r} is not part of this App", do="list it among the parts, too")
-            found[f"reaction:{part.name}"] = count
-            continue
-        fold = folds.get(part.name)
-        if fold is None or fold.part is not part:
-            raise UnknownView(f"{part.name!r} is no projection of this App", do="list it among the parts, too")
-        if isinstance(fold, (SqlFold, JoinFold)) or fold.part.inline:
-            kind = "SQL" if isinstance(fold, SqlFold) else "a join" if isinstance(fold, JoinFold) else "inline"
-            raise ConfigurationError(
-                f"{part.name!r} is {kind}, and cannot be cut",
-                why="only a fold of single rows knows which events concern which keys",
-                do="leave it out of `segments=`",
-            )
-        found[f"projection:{part.name}"] = count
-    return found
-
-
-def _without_password(url: str) -> str:
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"

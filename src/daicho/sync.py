@@ -13,13 +13,18 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from daicho.core.aggregate import Aggregate
 from daicho.core.conditions import Expected
-from daicho.core.decider import Decider
+from daicho.core.decider import Decider, Persistence
 from daicho.core.errors import ConfigurationError, NotRunning
 from daicho.core.messages import Command, Query, Receipt, RecordedEvent, Row
 from daicho.core.projection import Crud, Table
 from daicho.core.streams import Position
+from daicho.flow.forgetting import Forgetting, PersonFound
+from daicho.flow.process_admin import InstanceLine, ProcessCount, Processes, ProcessStory
+from daicho.flow.schedules import Scheduled
 from daicho.ports.dead_letter_store import DeadLetter
 from daicho.ports.event_store import CommandOutcome
+from daicho.ports.failover import Orphan
+from daicho.ports.key_store import Certificate, Hold
 from daicho.read.crud import CrudTable
 from daicho.read.diff import Diff
 from daicho.read.generations import Generation
@@ -31,8 +36,11 @@ from daicho.read.progress import Lag
 from daicho.read.projections import Projections, ProjectionState
 from daicho.read.queries import PageOf, View, Views
 from daicho.read.rebuild import RebuildStep
+from daicho.read.replicas.state import PrimaryReads, ReplicaState
 from daicho.read.trial import Trial
-from daicho.running import joinable
+from daicho.wiring.running import joinable
+from daicho.write.keeping import KeptState, MoveStep
+from daicho.write.pruning import PruneReport
 
 if TYPE_CHECKING:
     from daicho.app import App
@@ -193,6 +201,9 @@ class SyncApp:
     def status(self, command_id: str) -> CommandOutcome | None:
         return self._run(self._app.status(command_id))
 
+    def outcome(self, command_id: str, *, within: float = 5.0) -> CommandOutcome:
+        return self._run(self._app.outcome(command_id, within=within))
+
     def ask(
         self,
         query: Query[R],
@@ -263,8 +274,30 @@ class SyncApp:
     def settle(self, *, within: float = 30.0) -> None:
         self._run(self._app.settle(within=within))
 
+    def forget(self, subject: str, *, by: str = "", reason: str = "", rebuild: bool = True) -> Certificate:
+        """Destroys the key of a subject's personal data. See App.forget."""
+        return self._run(self._app.forget(subject, by=by, reason=reason, rebuild=rebuild))
+
+    @property
+    def personal(self) -> SyncForgetting:
+        return SyncForgetting(self, self._app.personal)
+
+    @property
+    def replicas(self) -> list[ReplicaState]:
+        return self._app.replicas
+
+    @property
+    def primary_reads(self) -> PrimaryReads | None:
+        return self._app.primary_reads
+
     def lag(self) -> list[Lag]:
         return self._run(self._app.lag())
+
+    def orphaned(self) -> list[Orphan]:
+        return self._run(self._app.orphaned())
+
+    def accept_orphan(self, checkpoint: str) -> None:
+        self._run(self._app.accept_orphan(checkpoint))
 
     def health(self, *, late: float = LATE, within: float = 5.0) -> Health:
         return self._run(self._app.health(late=late, within=within))
@@ -286,6 +319,26 @@ class SyncApp:
         """Builds a view again beside the live one. See App.rebuild; the generator must be used up."""
         return self._each(self._app.rebuild(name))
 
+    def states(self, part: type[Aggregate] | Decider[Any, Any, Any]) -> Iterator[KeptState]:
+        """All aggregates of a part as they are now. See App.states; the generator must be used up."""
+        return self._each(self._app.states(part))
+
+    def move(
+        self, part: type[Aggregate] | Decider[Any, Any, Any], *, to: Persistence, rows: Crud[Any] | None = None
+    ) -> Iterator[MoveStep]:
+        """Keeps a part the other way. See App.move; the generator must be used up."""
+        return self._each(self._app.move(part, to=to, rows=rows))
+
+    def prune(
+        self,
+        part: type[Aggregate] | Decider[Any, Any, Any],
+        *,
+        older_than: timedelta | None = None,
+        before: datetime | None = None,
+    ) -> PruneReport:
+        """Deletes old events of a part that is kept as its state. See App.prune."""
+        return self._run(self._app.prune(part, older_than=older_than, before=before))
+
     def _each(self, items: AsyncIterator[T]) -> Iterator[T]:
         """One by one, as they come."""
 
@@ -298,6 +351,41 @@ class SyncApp:
     @property
     def projections(self) -> SyncProjections:
         return SyncProjections(self, self._app.projections)
+
+    def schedule(
+        self,
+        command: Command,
+        *,
+        after: timedelta | None = None,
+        at: datetime | None = None,
+        every: timedelta | None = None,
+        catch_up: bool = True,
+        actor: str | None = None,
+        tenant: str | None = None,
+        key: str | None = None,
+    ) -> str:
+        """Has the command posted at a time, once or again and again. See App.schedule."""
+        return self._run(
+            self._app.schedule(
+                command, after=after, at=at, every=every, catch_up=catch_up, actor=actor, tenant=tenant, key=key
+            )
+        )
+
+    def reschedule(self, schedule_id: str, *, after: timedelta | None = None, at: datetime | None = None) -> bool:
+        return self._run(self._app.reschedule(schedule_id, after=after, at=at))
+
+    def unschedule(self, schedule_id: str) -> bool:
+        return self._run(self._app.unschedule(schedule_id))
+
+    def schedules(self) -> list[Scheduled]:
+        return self._run(self._app.schedules())
+
+    def next_due(self) -> datetime | None:
+        return self._run(self._app.next_due())
+
+    @property
+    def processes(self) -> SyncProcesses:
+        return SyncProcesses(self, self._app.processes)
 
     def parked(self, processor: str | None = None) -> Sequence[DeadLetter]:
         """Parked events, oldest first. See App.dead_letters."""
@@ -362,6 +450,31 @@ class SyncCrud(Generic[RowT]):
         return self._run(self._table.find(order_by=order_by, descending=descending, limit=limit, **equals))
 
 
+class SyncProcesses:
+    """Instances of process managers for synchronous code: see App.processes."""
+
+    def __init__(self, app: SyncApp, processes: Processes) -> None:
+        self._run, self._processes = app._run, processes  # pyright: ignore[reportPrivateUsage]
+
+    def list(self) -> Sequence[ProcessCount]:
+        return self._run(self._processes.list())
+
+    def instances(self, process: str, *, status: str | None = None, limit: int = 100) -> Sequence[InstanceLine]:
+        return self._run(self._processes.instances(process, status=status, limit=limit))
+
+    def stuck(self, *, older: timedelta = timedelta(hours=1)) -> Sequence[InstanceLine]:
+        return self._run(self._processes.stuck(older=older))
+
+    def show(self, process: str, key: str) -> ProcessStory:
+        return self._run(self._processes.show(process, key))
+
+    def nudge(self, process: str, key: str) -> bool:
+        return self._run(self._processes.nudge(process, key))
+
+    def compensate(self, process: str, key: str, reason: str) -> bool:
+        return self._run(self._processes.compensate(process, key, reason))
+
+
 class SyncProjections:
     """The generations of views for synchronous code: see App.projections. Generators must be used up."""
 
@@ -389,6 +502,32 @@ class SyncProjections:
 
     def list(self) -> list[ProjectionState]:
         return self._run(self._projections.list())
+
+
+class SyncForgetting:
+    """People and their data for synchronous code: see App.personal."""
+
+    def __init__(self, app: SyncApp, forgetting: Forgetting) -> None:
+        self._run, self._iterate = app._run, app._iterate  # pyright: ignore[reportPrivateUsage]
+        self._forgetting = forgetting
+
+    def find(self, subject: str) -> PersonFound:
+        return self._run(self._forgetting.find(subject))
+
+    def whoami(self, subject: str) -> Iterator[RecordedEvent[Any]]:
+        return self._iterate(self._forgetting.whoami(subject))
+
+    def certificates(self, subject: str | None = None) -> Sequence[Certificate]:
+        return self._run(self._forgetting.certificates(subject))
+
+    def hold(self, subject: str, *, reason: str, by: str) -> Hold:
+        return self._run(self._forgetting.hold(subject, reason=reason, by=by))
+
+    def release(self, subject: str) -> None:
+        self._run(self._forgetting.release(subject))
+
+    def holds(self) -> Sequence[Hold]:
+        return self._run(self._forgetting.holds())
 
 
 class SyncViews:

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psycopg
 import pytest
 
@@ -132,3 +133,19 @@ def test_what_to_type_for_a_store(store: str, place: str, looking: str, listing:
     assert shown(store) == place
     assert query(store, "orders") == looking
     assert daicho(store, "projection list").endswith(f" --store {listing} projection list")
+
+
+@pytest.mark.slow
+def test_serve_answers_over_http_until_it_is_told_to_end(tmp_path: Path) -> None:
+    command = [*SHOP, "serve", "--db", str(tmp_path / "shop.db"), "--port", "0"]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        try:
+            address = next(found[1] for line in process.stderr if (found := re.search(r"(http://[\d.:]+)", line)))
+            made = httpx.post(f"{address}/stock/pen/deliveries", json={"quantity": 3}, timeout=60)
+            assert made.status_code == 201
+            seen = {"Min-Position": made.headers["daicho-position"]}
+            assert httpx.get(f"{address}/stock/pen", headers=seen, timeout=60).json()["on_hand"] == 3
+        finally:
+            process.terminate()
+        assert process.wait(60) == 0

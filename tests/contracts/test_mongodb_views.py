@@ -360,6 +360,7 @@ class TestOnJavaServer(OnServer):
         type(self).server = java_server
 
 
+@pytest.mark.campaign  # it is compiled first
 class TestOnFerretDB(OnServer):
     @pytest.fixture(autouse=True)
     def place(self, ferretdb: MongoServer) -> None:

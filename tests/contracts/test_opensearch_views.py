@@ -30,6 +30,7 @@ from tests.services.opensearch import opensearch as start
 from tests.services.proxy import Conversation, Passed, Proxy
 from tests.services.running import Host
 
+pytestmark = pytest.mark.xdist_group("opensearch")
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)
 
 

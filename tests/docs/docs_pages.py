@@ -11,6 +11,8 @@ A fenced block stands for something that works:
     sql       runs on library.db in that folder
 
 `<!-- not run: reason -->` in the line before excuses a block. Every page finds the files of the tutorial in its folder.
+
+A Japanese page names the English one that it tells again, right behind its heading. Code that both show runs once.
 """
 
 import ast
@@ -28,7 +30,19 @@ import types
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["DOCS", "ROOT", "TUTORIAL", "Block", "Run", "blocks_of", "pages"]
+__all__ = [
+    "DOCS",
+    "ROOT",
+    "TUTORIAL",
+    "Block",
+    "Run",
+    "blocks_of",
+    "code_of",
+    "english_of",
+    "headings_of",
+    "names_of",
+    "pages",
+]
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -39,6 +53,7 @@ RESTING = {"text", "mermaid", "toml", "json", "ini"}
 _FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
 _REASON = re.compile(r"<!-- not run: (.+?) -->\s*\Z", re.DOTALL)
 _FILE = re.compile(r"# ([\w/]+\.(?:py|toml|ini))(, continued)?\n")
+_ENGLISH = re.compile(r"^\*\[English\]\(([^)]+)\)\*$", re.MULTILINE)
 _EXIT = re.compile(r"\s+# exit (\d+)\s*\Z")
 
 
@@ -68,6 +83,28 @@ def blocks_of(page: Path) -> list[Block]:
         line = text.count("\n", 0, match.start()) + 1
         found.append(Block(page, line, match[2], body, reason[1] if reason else ""))
     return found
+
+
+def english_of(page: Path) -> Path | None:
+    """The page that a Japanese one tells again."""
+    named = _ENGLISH.search(page.read_text(encoding="utf-8"))
+    return (page.parent / named[1]).resolve() if named else None
+
+
+def code_of(page: Path) -> list[tuple[str, str]]:
+    """What of a page runs, and what must come of it."""
+    return [(b.language, b.text) for b in blocks_of(page) if not b.excuse and b.language in RUNNING | {"text", "toml"}]
+
+
+def names_of(page: Path) -> set[str]:
+    """Whatever the text of a page gives as code: options, methods, settings, codes of errors."""
+    text = _FENCE.sub("", page.read_text(encoding="utf-8"))
+    return {" ".join(name.split()) for name in re.findall(r"`([^`]+)`", text)}
+
+
+def headings_of(page: Path) -> list[str]:
+    """`["#", "##", ...]`: in which language they are written does not matter."""
+    return re.findall(r"^(#+) ", _FENCE.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
 
 
 class Run:

@@ -16,9 +16,9 @@ from docs_pages import DOCS, ROOT, pages
 import daicho
 from daicho import testing
 from daicho.cli import main
-from daicho.cli.settings import SETTINGS
 from daicho.core import errors
 from daicho.core.errors import DaichoError
+from daicho.settings import SETTINGS
 
 REFERENCE = DOCS / "reference"
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")

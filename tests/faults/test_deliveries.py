@@ -14,7 +14,6 @@ import msgspec
 import pytest
 
 from daicho import App
-from daicho.app import open_read_store, open_storage
 from daicho.core.errors import LostLease
 from daicho.core.messages import Command, Event
 from daicho.core.projection import Fold
@@ -27,6 +26,7 @@ from daicho.read.elsewhere import Elsewhere
 from daicho.read.feed import Page
 from daicho.read.projector import Projector
 from daicho.testing import VirtualClock
+from daicho.wiring.urls import open_read_store, open_storage
 from tests.faults.test_views_elsewhere import Balance, Close, Closed, Move, Moved, Transfer, balances, expected
 
 KILLS, EVENTS = 50, 600

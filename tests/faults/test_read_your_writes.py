@@ -15,7 +15,10 @@ from tests.bank import BANK, Balance, BalanceOf, Deposit, balances
 CLIENTS, ROUNDS, LATE = 400, 25, 0.2
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgres", "redis"])
+LONG = [pytest.param(each, marks=pytest.mark.campaign) for each in ("memory", "redis")]
+
+
+@pytest.fixture(params=[*LONG, "sqlite", "postgres"])
 def place(
     request: pytest.FixtureRequest, sqlite: str, read_store_url: Callable[[str], str]
 ) -> tuple[str, dict[Any, str]]:

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from daicho import Aggregate, App, Command, Context, Event, Row, apply, event_handler, handle, projection
-from daicho.core.errors import ConfigurationError, UnknownView
+from daicho.core.errors import ConfigurationError, StoreBusy, UnknownView
 from daicho.core.segments import Segment, root_of, segment_of
+from daicho.flow.reactions import Reaction
 from daicho.ports.checkpoint_store import CUT, Checkpoint
 from daicho.read.crew import NODE, Crew
+from daicho.read.processor import Processor
 from tests.services.find import needed
 from tests.services.redis import redis
 from tests.services.running import Host
@@ -217,14 +219,14 @@ async def test_a_question_with_a_token_waits_for_the_segments_that_it_needs(stor
         other = next(f"p{n}" for n in range(2, 30) if not segment_of(held.processor).holds(f"p{n}"))
 
         async def behind(keys: list[str] | None) -> dict[str, int]:
-            reached = app._now.progress.reach  # pyright: ignore[reportPrivateUsage]
+            reached = app._now.read.progress.reach  # pyright: ignore[reportPrivateUsage]
             return await reached(lambda: ["projection:scores@1"], int(receipt.position), 0.5, keys)
 
         assert await behind([other]) == {}
         assert list(await behind(["p1"])) == list(await behind(None)) == ["projection:scores@1"]
         await app.storage.release("paused", held.processor)
         assert (
-            await app._now.progress.reach(  # pyright: ignore[reportPrivateUsage]
+            await app._now.read.progress.reach(  # pyright: ignore[reportPrivateUsage]
                 lambda: ["projection:scores@1"], int(receipt.position), 20, ["p1"]
             )
             == {}
@@ -436,6 +438,42 @@ async def test_after_a_look_that_failed_whatever_way_there_are_more(
             monkeypatch.setattr(Crew, "_chosen", fails_three_times)
         await until(lambda: _is_even(one, [6]))
     assert failed > 3
+
+
+async def test_work_that_fails_just_as_another_process_is_to_have_it_is_given_up_all_the_same(
+    store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_work, given_up, failed = asyncio.Event(), asyncio.Event(), False
+    had_it: list[Processor[Any]] = []
+    consume, allow = Reaction.consume, Processor[Any].allow
+
+    async def fails_once(self: Reaction, *given: Any) -> int:
+        nonlocal failed
+        if self.name == "reaction:tell" and not failed:
+            failed = True
+            at_work.set()
+            await given_up.wait()
+            raise StoreBusy("for a moment")
+        return await consume(self, *given)
+
+    def told(self: Processor[Any], may_run: bool) -> None:
+        allow(self, may_run)
+        if self.name == "reaction:tell" and may_run and not had_it:
+            had_it.append(self)
+        if self in had_it and not may_run:
+            given_up.set()
+
+    monkeypatch.setattr(Reaction, "consume", fails_once)
+    monkeypatch.setattr(Processor, "allow", told)
+    post = Post()
+    async with league(store, 1, post=post) as one:
+        await played(one, games(1, 10))
+        await at_work.wait()
+        async with league(store, 1, post=post) as two:
+            await two.settle(within=20)
+            assert set(post.sent.values()) == {1}
+            assert len(post.sent) == len(games(1, 10))
+            await until(lambda: _is_even(two, [1, 2]))
 
 
 async def _is_even(app: App, share: list[int]) -> bool:

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from daicho import Aggregate, App, Change, Command, Event, Query, Row, Views, apply, handle, projection, query_handler
-from daicho.app import open_read_store, open_storage
 from daicho.core.errors import BadUrl, ConfigurationError, StoreUnavailable, UnknownView
 from daicho.testing import VirtualClock
+from daicho.wiring.urls import open_read_store, open_storage
 from tests.services import redis as redis_servers
 from tests.services.find import needed
 from tests.services.redis import Redis

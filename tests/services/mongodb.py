@@ -93,10 +93,10 @@ class MongoServer(Running):
     from_registry: ClassVar[str]
 
     def __init__(self, host: Host) -> None:
-        built = _built(self.name, self.from_registry, self.build)
+        program = built(self.name, self.from_registry, self.build)
         self._program = host.folder / f"program-{self.name}"  # whoever runs it may not look into our home
         if not self._program.exists():
-            shutil.copytree(built, self._program)
+            shutil.copytree(program, self._program)
             for path in (self._program, *self._program.rglob("*")):
                 path.chmod(0o755)
         super().__init__(host)
@@ -137,11 +137,11 @@ class FerretDB(MongoServer):
 
     @staticmethod
     def build(folder: Path) -> None:
-        go = _tool("go", "https://go.dev/dl")
+        go = tool("go", "https://go.dev/dl")
         (folder / "main.go").write_text(_FERRETDB_MAIN)
-        _run(folder, 10, go, "mod", "init", "tests")
-        _run(folder, 60, go, "get", f"github.com/FerretDB/FerretDB/ferretdb@v{FERRETDB}")
-        _run(folder, 110, go, "build", "-trimpath", "-o", "ferretdb", ".")
+        run(folder, 10, go, "mod", "init", "tests")
+        run(folder, 60, go, "get", f"github.com/FerretDB/FerretDB/ferretdb@v{FERRETDB}")
+        run(folder, 110, go, "build", "-trimpath", "-o", "ferretdb", ".")
 
     def command(self) -> list[str]:
         return [str(self._program / "ferretdb"), f"127.0.0.1:{self.port}", str(self.data)]
@@ -160,15 +160,15 @@ class JavaServer(MongoServer):
 
     @staticmethod
     def build(folder: Path) -> None:
-        maven, javac = _tool("mvn", "apt-get install maven"), _tool("javac", "apt-get install default-jdk")
+        maven, javac = tool("mvn", "apt-get install maven"), tool("javac", "apt-get install default-jdk")
         (folder / "pom.xml").write_text(_POM)
         (folder / "Main.java").write_text(_JAVA_MAIN)
-        _run(folder, 110, maven, "-q", "-B", COPY_DEPENDENCIES, "-DincludeScope=runtime", "-DoutputDirectory=lib")
-        _run(folder, 60, javac, "--release", "17", "-cp", "lib/*", "Main.java")
+        run(folder, 110, maven, "-q", "-B", COPY_DEPENDENCIES, "-DincludeScope=runtime", "-DoutputDirectory=lib")
+        run(folder, 60, javac, "--release", "17", "-cp", "lib/*", "Main.java")
 
     def command(self) -> list[str]:
         path = f"{self._program}:{self._program}/lib/*"
-        java = _tool("java", "apt-get install default-jre")
+        java = tool("java", "apt-get install default-jre")
         return [java, "-Xmx512m", "-XX:TieredStopAtLevel=1", "-cp", path, "Main", str(self.port), f"{self.data}/file"]
 
 
@@ -218,8 +218,9 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "daicho-tests"
 
 
-def _built(name: str, source: str, build: Callable[[Path], None]) -> Path:
-    """The folder with the program; built, by one process at a time, if that was not done before."""
+def built(name: str, source: str, build: Callable[[Path], None]) -> Path:
+    """The folder with the program; built, by one process at a time, if that was not done before. `source` is its name
+    there: of another version, another one."""
     if mode() == "off":
         raise Unavailable(f"DAICHO_SERVICES=off: tests use no {name}")
     folder = cache_folder() / source.replace("/", "-").replace(":", "-")
@@ -239,13 +240,13 @@ def _built(name: str, source: str, build: Callable[[Path], None]) -> Path:
     return folder
 
 
-def _tool(name: str, cure: str) -> str:
+def tool(name: str, cure: str) -> str:
     if not (found := shutil.which(name)):
-        raise Unavailable(f"there is no {name} to build or run a MongoDB-compatible server with: {cure}")
+        raise Unavailable(f"there is no {name} to build or run it with: {cure}")
     return found
 
 
-def _run(folder: Path, within: float, *command: str) -> None:
+def run(folder: Path, within: float, *command: str) -> None:
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=within)
     except subprocess.TimeoutExpired:

@@ -115,22 +115,22 @@ def opensearch(host: Host) -> OpenSearch:
     return OpenSearch(host).start(within=120)
 
 
-def java() -> Path:
+def java(what: str = "OpenSearch", version: str = VERSION, versions: range = JAVA_VERSIONS) -> Path:
     """A Java that runs this version, the one in $PATH first."""
     tried = [program("java", package="default-jre-headless"), *sorted(Path("/usr/lib/jvm").glob("*/bin/java"))]
     for path in tried:
         said = subprocess.run([str(path), "-version"], capture_output=True, text=True, timeout=30).stderr
-        if (found := re.search(r'version "(\d+)', said)) and int(found[1]) in JAVA_VERSIONS:
+        if (found := re.search(r'version "(\d+)', said)) and int(found[1]) in versions:
             return path
     raise Unavailable(
-        f"OpenSearch {VERSION} needs a Java from {JAVA_VERSIONS[0]} to {JAVA_VERSIONS[-1]}: apt-get install "
+        f"{what} {version} needs a Java from {versions[0]} to {versions[-1]}: apt-get install "
         "openjdk-17-jre-headless or openjdk-21-jre-headless"
     )
 
 
 def installed() -> Path:
     """The folder of the unpacked server, fetched by Maven if it is missing and we may. One process at a time."""
-    folder = _cache() / f"opensearch-{VERSION}"
+    folder = cache() / f"opensearch-{VERSION}"
     if folder.exists():
         return folder
     cure = f"mvn {MAVEN_COPY} -Dartifact={ARTIFACT}"
@@ -144,8 +144,9 @@ def installed() -> Path:
     return folder
 
 
-def _cache() -> Path:
-    """Outside the repository. Root's own folders are closed to the user who runs the server."""
+def cache() -> Path:
+    """Where servers stay that are in no package of Debian's: outside the repository. Root's own folders are closed to
+    the user who runs the server."""
     if not os.geteuid():
         return Path("/var/cache/daicho")
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "daicho"

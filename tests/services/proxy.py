@@ -90,7 +90,7 @@ class Proxy:
 
     def close(self) -> None:
         self.refuse()
-        self.cut()
+        self._do(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -126,10 +126,23 @@ class Proxy:
             await asyncio.wait(cutting)
         await asyncio.sleep(0)  # the sockets close in the next round of the loop
 
+    async def _end(self) -> None:
+        """Also of connections that were taken in just before nobody listened any more."""
+        await self._cut()
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.wait(others, timeout=0.1)
+            await self._cut()
+
     def _welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = self._loop.create_task(self._connect(reader, writer))
         self._connections.add(connection)
-        connection.add_done_callback(self._connections.discard)
+
+        def ended(_: asyncio.Task[None]) -> None:
+            self._connections.discard(connection)
+            if not writer.is_closing():
+                _reset(writer)  # it was cut before it had begun
+
+        connection.add_done_callback(ended)
 
     async def _connect(self, from_client: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
         ends = [client]

@@ -12,7 +12,7 @@ from tests.services.mongodb import FerretDB, JavaServer, MongoServer, drop_datab
 from tests.services.running import Host
 
 
-@pytest.fixture(scope="module", params=[FerretDB, JavaServer])
+@pytest.fixture(scope="module", params=[pytest.param(FerretDB, marks=pytest.mark.campaign), JavaServer])
 def server(host: Host, request: pytest.FixtureRequest) -> MongoServer:
     with wanted():
         server: MongoServer = request.param(host)
@@ -58,18 +58,18 @@ def test_a_server_that_cannot_be_built_is_told_of_with_the_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(folder: Path) -> None:
-        mongodb._run(folder, 10, "sh", "-c", "echo no such module >&2; exit 1")
+        mongodb.run(folder, 10, "sh", "-c", "echo no such module >&2; exit 1")
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("DAICHO_SERVICES", "auto")
     with pytest.raises(Unavailable, match="failed: no such module"):
-        mongodb._built("xyz", "example.org/xyz", broken)
+        mongodb.built("xyz", "example.org/xyz", broken)
     monkeypatch.setenv("DAICHO_SERVICES", "noinstall")
     with pytest.raises(Unavailable, match="xyz was not built yet"):
-        mongodb._built("xyz", "example.org/xyz", broken)
+        mongodb.built("xyz", "example.org/xyz", broken)
     monkeypatch.setenv("DAICHO_SERVICES", "off")
     with pytest.raises(Unavailable, match="tests use no xyz"):
-        mongodb._built("xyz", "example.org/xyz", broken)
+        mongodb.built("xyz", "example.org/xyz", broken)
     monkeypatch.setenv("DAICHO_SERVICES", "auto")
-    mongodb._built("xyz", "example.org/xyz", lambda folder: (folder / "xyz").touch())
-    assert (mongodb._built("xyz", "example.org/xyz", broken) / "xyz").exists()
+    mongodb.built("xyz", "example.org/xyz", lambda folder: (folder / "xyz").touch())
+    assert (mongodb.built("xyz", "example.org/xyz", broken) / "xyz").exists()

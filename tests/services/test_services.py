@@ -1,5 +1,6 @@
 """The helpers keep what they promise: servers answer, end with us, and break exactly as asked."""
 
+import asyncio
 import contextlib
 import os
 import select
@@ -9,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, LiteralString
 
@@ -16,9 +18,10 @@ import psycopg
 import pytest
 from _pytest.outcomes import Failed, Skipped
 
+from daicho.adapters.stores.postgres import PostgresStorage
 from tests.services import find, guard
 from tests.services.find import StartFailed, Unavailable, needed, program
-from tests.services.postgres import Postgres, fresh_database
+from tests.services.postgres import Postgres, drop_database, fresh_database, fresh_store, replica
 from tests.services.postgres import postgres as start_postgres
 from tests.services.postgres_proxy import PostgresProxy
 from tests.services.running import Host
@@ -35,6 +38,15 @@ if sys.argv[1] == "frozen":
 print(cluster.pid, host.folder, flush=True)
 sys.stdin.read()
 """
+
+OBJECTS = """
+SELECT 'column', attrelid::regclass::text || '.' || attname || ' ' || format_type(atttypid, atttypmod)
+FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid WHERE attrelid >= 16384 AND relkind IN ('r', 'v', 'S')
+UNION ALL SELECT 'index', indexdef FROM pg_indexes WHERE schemaname <> 'pg_catalog'
+UNION ALL SELECT 'function', pg_get_functiondef(oid) FROM pg_proc WHERE oid >= 16384
+ORDER BY 1, 2
+"""
+"""All that somebody made in a database."""
 
 
 def query(url: str, text: LiteralString) -> list[tuple[Any, ...]]:
@@ -53,21 +65,36 @@ def wire(postgres: Postgres) -> Iterator[PostgresProxy]:
 
 
 @pytest.fixture
-def notes(postgres_url: str) -> str:
+def notes(empty_postgres_url: str) -> str:
     """URL of a database with an empty table `note (text)`."""
-    with psycopg.connect(postgres_url) as connection:
+    with psycopg.connect(empty_postgres_url) as connection:
         connection.execute("CREATE TABLE note (text text)")
-    return postgres_url
+    return empty_postgres_url
 
 
 # servers
 
 
-def test_a_fresh_database_is_empty_and_another_one_each_time(postgres: Postgres, postgres_url: str) -> None:
+def test_a_fresh_database_is_empty_and_another_one_each_time(postgres: Postgres, empty_postgres_url: str) -> None:
     other = fresh_database(postgres)
-    for url in (postgres_url, other):
-        assert query(url, "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace") == [(0,)]
-    assert query(postgres_url, "SELECT current_database()") != query(other, "SELECT current_database()")
+    for url in (empty_postgres_url, other):
+        assert query(url, "SELECT count(*) FROM pg_class WHERE oid >= 16384") == [(0,)]
+        assert query(url, "SELECT to_regnamespace('daicho')") == [(None,)]
+    assert query(empty_postgres_url, "SELECT current_database()") != query(other, "SELECT current_database()")
+
+
+@pytest.mark.parametrize("schema", ["daicho", "accounting"])
+def test_a_fresh_store_is_what_the_migrations_make_and_another_one_each_time(postgres: Postgres, schema: str) -> None:
+    by_itself = fresh_database(postgres)
+    asyncio.run(PostgresStorage(f"{by_itself}?schema={schema}", now=lambda: datetime.now(UTC)).migrate())
+    one, other = fresh_store(postgres, schema=schema), fresh_store(postgres, schema=schema)
+    assert query(one, OBJECTS) == query(other, OBJECTS) == query(by_itself, OBJECTS) != []
+    with psycopg.connect(one) as connection:
+        connection.execute("CREATE TABLE note (text text)")
+    third = fresh_store(postgres, schema=schema)
+    assert query(one, OBJECTS) != query(third, OBJECTS) == query(other, OBJECTS)
+    for url in (by_itself, one, other, third):
+        drop_database(postgres, url)
 
 
 def test_the_cluster_speaks_utf_8_sorts_by_bytes_and_can_be_replicated(postgres_url: str) -> None:
@@ -110,6 +137,28 @@ def test_a_frozen_cluster_is_silent_until_it_thaws(own_postgres: Postgres) -> No
 
 
 @pytest.mark.slow
+def test_a_replica_shows_what_it_received_unless_it_is_paused_until_it_is_promoted(own_postgres: Postgres) -> None:
+    with psycopg.connect(own_postgres.url) as connection:
+        connection.execute("CREATE TABLE note (text text)")
+    standby = replica(own_postgres, slot=True)
+    assert query(own_postgres.url, "SELECT slot_name, active FROM pg_replication_slots") == [(standby.label, True)]
+    with standby.paused():
+        with psycopg.connect(own_postgres.url) as connection:
+            connection.execute("INSERT INTO note VALUES ('late')")
+        assert texts(standby.url) == []
+    standby.catches_up()
+    assert texts(standby.url) == ["late"]
+    standby.kill()
+    standby.start()
+    standby.streams()
+    own_postgres.kill()
+    standby.promote()
+    with psycopg.connect(standby.url) as connection:
+        connection.execute("INSERT INTO note VALUES ('new')")
+    assert texts(standby.url) == ["late", "new"]
+    standby.kill()
+
+
 def test_a_server_that_cannot_start_is_an_error_that_shows_its_log(host: Host) -> None:
     with pytest.raises(StartFailed, match=r"not ready[^$]*max_connections"):
         start_postgres(host, max_connections="-1")
@@ -285,3 +334,14 @@ def test_the_wire_can_be_paused_cut_refused_and_slowed(wire: PostgresProxy, note
     began = time.perf_counter()
     assert texts(wire.through(notes)) == []
     assert time.perf_counter() - began > 0.02
+
+
+# who runs what
+
+
+@pytest.mark.xdist_group("together")
+def test_a_group_of_tests_is_known_to_whoever_shares_them_out(request: pytest.FixtureRequest) -> None:
+    """Or four workers start four of what takes longest to start, and nothing else tells."""
+    if not request.config.getoption("loadgroup", False):
+        pytest.skip("only where tests are shared out: -n 2 --dist loadgroup")
+    assert request.node.nodeid.endswith("@together")

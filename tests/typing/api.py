@@ -1,6 +1,7 @@
 """What a type checker knows about code that uses Daicho. Checked by mypy --strict and pyright strict, never run."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
+from datetime import timedelta
 from typing import Any, assert_type
 
 from daicho import (
@@ -9,31 +10,43 @@ from daicho import (
     Change,
     Command,
     CommandOutcome,
+    Compensate,
     Crud,
+    Deadline,
     Decider,
+    Done,
     Event,
     EventHandler,
     Join,
+    Process,
     Projection,
     Query,
     Receipt,
     RecordedEvent,
     Row,
+    Scheduled,
     SqlProjection,
     State,
     Trace,
     View,
     Views,
     apply,
+    compensate,
+    deadline,
     event_handler,
     handle,
     join,
+    on,
     projection,
     query_handler,
+    refused,
     replace,
     sql_projection,
+    start,
 )
+from daicho.flow.process_admin import ProcessCount, ProcessStory
 from daicho.read.crud import CrudTable
+from daicho.testing import given
 
 
 class Add(Command):
@@ -59,6 +72,32 @@ class Cart(Aggregate, category="cart", key="cart"):
     @apply
     def added(self, event: Added) -> None:
         self.count += event.quantity
+
+
+class Shopping(Process, category="shopping", key="cart", version=1, attempts=3):
+    seen: int = 0
+
+    @start
+    def begun(self, event: Added) -> Iterator[Add | Deadline]:
+        assert_type(event.sku, str)
+        yield Add(cart=self.id, sku=event.sku)
+        yield Deadline.set("end", after=timedelta(days=1))
+
+    @on(late=True, key=lambda event: event.cart)
+    def more(self, event: Added) -> None:
+        self.seen += event.quantity
+
+    @deadline("end")
+    def ended(self) -> Iterator[Done | Compensate]:
+        yield Done() if self.seen else Compensate("forgotten")
+
+    @refused
+    def full(self, command: Add, reason: str) -> Iterator[Compensate]:
+        yield Compensate(f"{command.sku}: {reason}")
+
+    @compensate
+    def undo(self, command: Add) -> Add | None:
+        return None
 
 
 class Total(State):
@@ -184,6 +223,11 @@ async def use() -> None:
         assert_type(await app.crud(products).get("s"), Product | None)
         assert_type(app.events(), AsyncIterator[RecordedEvent[Any]])
         assert_type(await app.trace(receipt), Trace | None)
+        assert_type(await app.schedule(Add(cart="c", sku="s"), after=timedelta(1), every=timedelta(1)), str)
+        assert_type(await app.schedules(), list[Scheduled])
+        assert_type(await app.processes.list(), Sequence[ProcessCount])
+        assert_type(await app.processes.show("shopping", "c"), ProcessStory)
+        given(Shopping).when(Added(cart="c", sku="s", quantity=1)).then(Add(cart="c", sku="s"))
 
 
 def use_synchronously() -> None:

@@ -6,6 +6,8 @@ import inspect
 import itertools
 import os
 import sqlite3
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -379,6 +381,33 @@ def test_ids_are_version_7_uuids_that_sort_by_the_time_they_were_made() -> None:
     millis = [int(text.replace("-", "")[:12], 16) for text in ids]
     assert millis == sorted(millis)
     assert clock.now().tzinfo is not None
+
+
+def test_threads_get_no_id_twice() -> None:
+    clock = SystemClock()
+    found: list[list[str]] = []
+
+    def draw() -> None:
+        found.append([clock.new_id() for _ in range(2000)])
+
+    threads = [threading.Thread(target=draw) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({text[14:] for texts in found for text in texts}) == 8000
+
+
+def test_a_forked_process_gets_no_id_that_its_parent_gets() -> None:
+    program = (
+        "import os; from daicho.adapters.clock import SystemClock\n"
+        "clock = SystemClock(); clock.new_id()\n"
+        "child = os.fork()\n"
+        "os.write(1, f'{clock.new_id()} {clock.new_id()} '.encode())\n"  # in one piece
+        "child and os.waitpid(child, 0)"
+    )
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    assert len({text[19:] for text in found}) == 4
 
 
 def test_time_never_goes_back_within_a_process(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,6 +36,12 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
+@pytest.fixture
+def postgres_url(empty_postgres_url: str) -> str:
+    """Here it is about what is not there yet."""
+    return empty_postgres_url
+
+
 def run(url: str, *args: str, exit_code: int = 0) -> Result:
     result = CliRunner().invoke(main, ["--store", url, "migrate", *args])
     assert result.exit_code == exit_code, (result.output, result.exception)

@@ -18,15 +18,16 @@ from daicho.cli.exporting import _target
 from daicho.cli.failure import exit_code, wants_json
 from daicho.cli.mermaid import sequence_diagram
 from daicho.cli.moments import moment, point
-from daicho.cli.output import aligned, plain, text_of
-from daicho.cli.schema import example, fields_of
-from daicho.cli.settings import Settings
-from daicho.cli.states import changes, state_fields
+from daicho.cli.output import aligned, text_of
 from daicho.cli.trace import tree_lines
 from daicho.cli.typed import message_from
 from daicho.core import errors
+from daicho.core.plain import plain
+from daicho.core.state_fields import changes, state_fields
 from daicho.core.stored import StoredEvent
 from daicho.read.history import Trace, TraceNode
+from daicho.schemas.shapes import example, fields_of
+from daicho.settings import Settings
 from tests.cli_app import Order, PlaceOrder
 
 ID = "018f4c9e-7a34-7cc1-8f2e-5d1b0a9c6e11"

@@ -14,8 +14,8 @@ from daicho import ABSENT, ANY, EXISTS, Criteria, InvalidMessage, Position, Row,
 from daicho.core.conditions import holds
 from daicho.core.fingerprint import fingerprint
 from daicho.core.freezing import Freezer
-from daicho.core.ids import derived_id, event_id, is_uuid, keyed_command_id
-from daicho.core.streams import category_of, check_category, id_of, stream_name
+from daicho.core.ids import derived_id, event_id, event_ids, is_uuid, keyed_command_id
+from daicho.core.streams import apart, category_of, check_category, id_of, stream_name
 from daicho.core.times import from_text, to_text
 
 # -- ids ----------------------------------------------------------------------------------------------------------
@@ -41,7 +41,7 @@ def test_an_event_id_is_a_version_8_uuid_that_begins_like_its_flow() -> None:
         parsed = uuid.UUID(text)
         assert (parsed.version, parsed.variant, str(parsed)) == (8, uuid.RFC_4122, text)
         assert text.startswith("017f22e2-79b0-8")
-    assert ids == [event_id(flow, command, n) for n in range(100)]
+    assert ids == [event_id(flow, command, n) for n in range(100)] == event_ids(flow, command, 100)
     assert event_id(flow, flow, 0) != event_id(flow, command, 0)
 
 
@@ -107,6 +107,22 @@ def test_a_position_is_one_ordered_number_of_epoch_and_place() -> None:
     later = Position.of(1, 3)
     assert (later.epoch, later.number) == (1, 3)
     assert Position.of(0, 2**48 - 1) < later < Position.of(1, 4) < Position.of(2, 0)
+
+
+@pytest.mark.parametrize(
+    ("position", "head", "between"),
+    [
+        (0, 0, 0),
+        (3, 10, 7),
+        (10, 3, 0),
+        (Position.of(1, 12), Position.of(1, 15), 3),
+        (10, Position.of(1, 12), 2),
+        (Position.of(1, 12), 20, 0),
+        (15, Position.of(1, 12), 1),  # the one saw events that were lost; something lies behind it all the same
+    ],
+)
+def test_what_lies_between_two_positions_does_not_grow_with_a_new_epoch(position: int, head: int, between: int) -> None:
+    assert apart(position, head) == between
 
 
 # -- times --------------------------------------------------------------------------------------------------------

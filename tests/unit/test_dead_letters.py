@@ -119,7 +119,7 @@ def kept(kind: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
     if kind != "memory":
         return Store(request.getfixturevalue("sqlite" if kind == "sqlite" else "postgres_url"), None)
     memory = LastingMemory()
-    monkeypatch.setattr("daicho.app.open_storage", lambda *_: memory)
+    monkeypatch.setattr("daicho.wiring.places.open_storage", lambda *_: memory)
     return Store("memory:", memory)
 
 

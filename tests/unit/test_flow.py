@@ -575,7 +575,7 @@ async def test_an_app_for_looking_only_runs_no_handlers(sqlite: str) -> None:
 
 
 async def test_a_lease_is_renewed_for_as_long_as_the_app_lives(sqlite: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daicho.running._RENEW_EVERY", 0.01)
+    monkeypatch.setattr("daicho.wiring.running._RENEW_EVERY", 0.01)
     async with App(Account, recorder([]), store=sqlite) as app:
         renewed: list[str] = []
         renew = app.storage.renew

@@ -15,6 +15,7 @@ from daicho.core.errors import ConfigurationError, StoreUnavailable, TwoHandlers
 from daicho.ports.storage import Storage
 from daicho.ports.view_store import ViewChange
 from daicho.read import joining
+from daicho.read.join_projector import JoinProjector
 from daicho.testing import crash_at
 from tests.joined import (
     Customer,
@@ -480,6 +481,26 @@ async def test_a_rebuild_builds_all_tables_anew_and_drops_the_old_ones(lasting: 
             assert await shown(app) == expected(story)
         assert [await generations(app.storage, each) for each in ("", ".left", ".right")] == [[2, 3]] * 3
         assert await shown(app, await app.send(ANN)) == expected([*story, ANN])
+
+
+async def test_a_rebuild_has_what_is_recorded_while_its_last_page_is_folded(
+    lasting: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daicho.read.rebuild._PAGE", 4)
+    consume, story = JoinProjector.consume_narrow, [ANN, FIRST, SECOND, BEA]  # exactly a page
+    more = iter([Place(order_id="o3", customer_id="c1")])
+    async with shop(lasting) as app:
+        await app.settled(await sent(app, story))
+
+        async def meanwhile(projector: JoinProjector, *rest: Any) -> bool:
+            if projector.table.generation == 2:
+                for command in more:
+                    await app.send(command)
+            return await consume(projector, *rest)
+
+        monkeypatch.setattr(JoinProjector, "consume_narrow", meanwhile)
+        assert [step async for step in app.rebuild(NAME)][-1].switched
+        assert await shown(app, await app.send(ANN)) == expected([*story, Place(order_id="o3", customer_id="c1"), ANN])
 
 
 async def generations(storage: Storage, suffix: str) -> list[int]:

@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from enum import Enum
 from typing import Any, Literal
 
@@ -439,7 +439,7 @@ async def test_a_watch_goes_on_when_its_process_takes_the_view_over(shared: str)
 async def test_a_view_that_several_processes_share_is_watched_whole(shared: str) -> None:
     cut: Any = {"store": shared, "segments": {tasks: 4}}
     async with App(*board(), **cut) as one, App(*board(), **cut) as two:
-        both = [app._now.progress for app in (one, two)]  # pyright: ignore[reportPrivateUsage]
+        both = [app._now.read.progress for app in (one, two)]  # pyright: ignore[reportPrivateUsage]
         async with asyncio.timeout(20):
             while sorted(len(progress.own("projection:tasks@1")) for progress in both) not in ([1, 3], [2, 2]):  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
@@ -508,6 +508,32 @@ async def test_an_event_that_was_parked_and_goes_through_is_told(store: str) -> 
         assert (change.answer, change.keys) == (["a"], {"tasks": ["a"]})
 
 
+@pytest.mark.parametrize("place", ["with the events", "redis"])
+async def test_an_event_that_goes_through_in_another_process_is_told_although_no_checkpoint_moves(
+    shared: str, place: str, read_store_url: Callable[[str], str]
+) -> None:
+    poisoned = {"bad"}
+
+    def moody(row: TaskRow | None, event: Written) -> TaskRow | None:
+        if event.note in poisoned:
+            raise ValueError("no")
+        return fold(row, event)
+
+    view = projection("tasks", key=lambda e: e.task)(moody)
+    views: dict[Any, str] = {} if place == "with the events" else {view: read_store_url(place)}
+    async with App(*board(view=view), store=shared, views=views) as owner:
+        await ready(owner)
+        await put(owner, "a", note="bad")
+        await owner.settle()
+        async with App(*board(view=view), store=shared, views=views, name="other") as other:  # takes no work from it
+            changes = other.watch(InState(state="open"))
+            assert (await following(changes)).answer == []
+            poisoned.clear()
+            await owner.dead_letters.retry()
+            change = await following(changes)
+            assert (change.answer, change.keys) == (["a"], {"tasks": None})
+
+
 # -- how it ends, and what goes wrong -----------------------------------------------------------------------------
 
 
@@ -554,7 +580,7 @@ async def test_whoever_stops_watching_leaves_nothing_behind(sqlite: str, is_owne
         gc.collect()
         await put(owner, "more")
         await owner.settle()
-        assert not owner._now.changes.is_heard  # pyright: ignore[reportPrivateUsage]
+        assert not owner._now.read.changes.is_heard  # pyright: ignore[reportPrivateUsage]
         await other.stop()
 
 

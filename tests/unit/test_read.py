@@ -546,9 +546,9 @@ async def with_held_up_view(url: str, *more: Any) -> AsyncIterator[tuple[App, An
     await app.start(processors=True)
     await app.settle()
     processor = next(p for p in app._running.processors if "held" in p.name)  # type: ignore[union-attr]
-    position = app._running.progress.position(processor.name)  # type: ignore[union-attr]
+    position = app._running.read.progress.position(processor.name)  # type: ignore[union-attr]
     await processor.stop()
-    app._running.progress.note(processor.name, position or 0)  # type: ignore[union-attr]
+    app._running.read.progress.note(processor.name, position or 0)  # type: ignore[union-attr]
     try:
         yield app, held, processor.start
     finally:

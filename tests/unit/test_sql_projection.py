@@ -27,6 +27,7 @@ from daicho import (
     sql_projection,
     upcast,
 )
+from daicho.adapters.stores.postgres import PostgresStorage
 from daicho.core.sql_projection import SqlProjection, written
 from daicho.read import set_projector
 from daicho.testing import crash_at
@@ -179,6 +180,25 @@ async def test_figures_are_those_of_a_fold(request: pytest.FixtureRequest, place
         assert await app.views[SALES].count(cents=row.cents) >= 1
         by_cents = await app.views[SALES].find(order_by="cents", descending=True, limit=3)
         assert by_cents == sorted(await app.views[SALES].find(), key=lambda each: -each.cents)[:3]
+
+
+async def test_a_paced_rebuild_does_not_creep_through_what_lies_between_two_epochs(postgres_url: str) -> None:
+    async with App(Till, SALES, store=postgres_url) as app:
+        await ring(app, "pen", "ink", "pen")
+        await app.settle()
+    async with App(Till, store=postgres_url) as app:
+        assert isinstance(app.storage, PostgresStorage)
+        epoch = await app.storage.begin_epoch()
+    async with App(Till, SALES, store=postgres_url) as app:
+        await ring(app, "pen", "cap")
+        await app.settle()
+        assert (await app.lag())[0].events_behind == 0
+        steps = [step async for step in app.projections.rebuild("turnover", at_most=40.0)]
+        assert steps[-1].switched
+        assert steps[-1].position.bit_length() > 48
+        assert len(steps) < 10
+        assert await figures(app) == {"pen": (3, 3), "ink": (1, 1), "cap": (1, 1)}
+    assert epoch.epoch == 1
 
 
 async def test_hostile_contents_are_data_and_nothing_else(url: str) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from daicho.adapters.stores.sqlite import SqliteStorage, parse_url
 from daicho.adapters.stores.sqlite import storage as storage_module
-from daicho.adapters.stores.sqlite.schema import APPLICATION_ID
+from daicho.adapters.stores.sqlite.schema import APPLICATION_ID, SCHEMA_VERSION
 from daicho.adapters.stores.sqlite.sidecar import Sidecar, is_safe
 from daicho.core.conditions import ABSENT
 from daicho.core.errors import (
@@ -152,7 +152,7 @@ def test_an_empty_file_becomes_a_store(tmp_path: Path) -> None:
     asyncio.run(open_and_close(path))
     connection = sqlite3.connect(path)
     assert connection.execute("pragma application_id").fetchone() == (APPLICATION_ID,)
-    assert connection.execute("pragma user_version").fetchone() == (2,)
+    assert connection.execute("pragma user_version").fetchone() == (SCHEMA_VERSION,)
     assert connection.execute("pragma journal_mode").fetchone() == ("wal",)
     connection.close()
 
@@ -164,6 +164,9 @@ def test_a_file_of_version_1_is_brought_up_with_what_is_in_it(tmp_path: Path, op
     changed(
         path,
         "alter table daicho_dead_letters drop column code",
+        "drop table daicho_timers",
+        "drop table daicho_states",
+        "drop table daicho_standings",
         "insert into daicho_dead_letters (processor, key, position, event_id, type, stream, correlation_id, attempts,"
         " parked_at, state) values ('projection:orders', 'a', 1, 'e', 'seen', 's-a', 'c', 1, '2026', 'parked')",
         "pragma user_version = 1",
@@ -179,7 +182,7 @@ def test_a_file_of_version_1_is_brought_up_with_what_is_in_it(tmp_path: Path, op
     asyncio.run(two_at_once() if "apsw" in options else letters())
     assert asyncio.run(letters()) == [("a", None)]
     connection = sqlite3.connect(path)
-    assert connection.execute("pragma user_version").fetchone() == (2,)
+    assert connection.execute("pragma user_version").fetchone() == (SCHEMA_VERSION,)
     connection.close()
 
 

@@ -10,7 +10,6 @@ import pytest
 from daicho import App
 from daicho.adapters.clock import SystemClock
 from daicho.adapters.owner import owner_name
-from daicho.app import open_storage
 from daicho.core.errors import LostLease, StoreUnavailable
 from daicho.core.messages import Event, Row, replace
 from daicho.core.projection import Fold, projection
@@ -23,6 +22,7 @@ from daicho.read.projector import Projector
 from daicho.read.stride import Stride
 from daicho.testing import crash_at
 from daicho.testing.contracts.base import append, event, request
+from daicho.wiring.urls import open_storage
 from tests.bank import Account, Deposit, balances
 
 EVENTS, PAGE = 103, 10
@@ -157,6 +157,17 @@ async def test_each_event_counts_once_and_the_checkpoint_moves_without_gaps(any_
         assert await here.stored() == stride.stored == head
         assert here.moves[0][0] == 0
         assert [new for _, new in here.moves[:-1]] == [old for old, _ in here.moves[1:]]
+
+
+async def test_a_log_that_grows_while_a_page_is_on_its_way_is_folded_without_a_hole(any_url: str) -> None:
+    async with place(any_url) as here:
+        head = await here.storage.head()
+        seen = await here.storage.read(Selection(types=("added", "doubled")), limit=EVENTS)
+        async with here.stride() as stride:
+            for grown_to in (PAGE + 4, 2 * PAGE + 9, EVENTS - 3):  # never where a page ends
+                await stride.step(seen[grown_to].position)  # asks for what lies behind it, which is less than a page
+            await all_of(stride, head)
+        assert await here.rows() == by_hand(history())
 
 
 async def test_what_cannot_be_folded_is_parked_with_what_follows_it_and_the_rest_goes_on(any_url: str) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4, uuid5
 
@@ -533,8 +534,8 @@ async def test_what_is_posted_while_the_postman_looks_is_waited_for_too(
     async with App(Account, store=url) as app:
         pending, late = app.storage.pending, asyncio.get_running_loop().create_future()
 
-        async def looks_and_then_something_is_posted(*, limit: int) -> Any:
-            found = await pending(limit=limit)
+        async def looks_and_then_something_is_posted(*, limit: int, names: Any = None) -> Any:
+            found = await pending(limit=limit, names=names)
             if not found and not late.done():
                 late.set_result(await app.post(Deposit(account="b", amount=1)))
             return found
@@ -546,6 +547,25 @@ async def test_what_is_posted_while_the_postman_looks_is_waited_for_too(
         status = await app.status(posted)
         assert status is not None
         assert status.state == "done"
+
+
+async def test_the_postman_goes_on_after_an_error_that_nobody_foresaw(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with App(Account, store=url) as app:
+        pending, broken = app.storage.pending, asyncio.get_running_loop().create_future()
+
+        async def breaks_once(*, limit: int, names: Any = None) -> Any:
+            if not broken.done():
+                broken.set_result(None)
+                raise RuntimeError("a bug of the store's")
+            return await pending(limit=limit, names=names)
+
+        monkeypatch.setattr(app.storage, "pending", breaks_once)
+        for _ in range(2):  # the first may be found by a look that had begun before
+            posted = await app.post(Deposit(account="a", amount=1))
+            assert (await app.outcome(posted, within=10)).state == "done"
+        assert broken.done()
 
 
 async def test_posting_under_the_same_key_twice_is_one_command(url: str) -> None:
@@ -700,6 +720,25 @@ async def test_a_spoilt_snapshot_never_changes_an_answer(sqlite: str, spoil: obj
         assert (await app.load(Account, "a")).balance == 302
         with pytest.raises(Rejected):
             await app.send(Withdraw(account="a", amount=303))
+
+
+async def test_a_snapshot_of_events_that_were_lost_is_not_taken_for_one_of_those_that_came_instead(
+    tmp_path: Path, url: str
+) -> None:
+    """A process that still waited to write it does so on the server that took over."""
+    async with App(Account, store=f"sqlite:///{tmp_path / 'gone.db'}", snapshot_after=2) as gone:
+        for _ in range(4):
+            await gone.send(Deposit(account="a", amount=1000))
+        late = await gone.storage.load_snapshot("account-a")
+    assert late is not None
+    assert late.version == 3
+    async with App(Account, store=url) as app:
+        await app.send(Open(account="b"))  # the positions of what was lost are never given again
+        for _ in range(5):
+            await app.send(Deposit(account="a", amount=1))
+        await app.storage.save_snapshot(late)
+        assert (await app.load(Account, "a")).balance == 5
+        assert (await app.load(Account, "a", at=4)).balance == 4
 
 
 async def test_a_snapshot_made_by_other_code_is_ignored_and_replaced(sqlite: str) -> None:

@@ -1,7 +1,7 @@
 """The layers around a command, each alone, and the chain they make."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -463,6 +463,90 @@ async def test_a_closing_appender_finishes_what_it_has_and_takes_no_more() -> No
     assert all(future.done() for future in futures)
     with pytest.raises(NotRunning):
         appender.submit(request(9))
+
+
+class EagerStore(SlowStore):
+    """Begins a lone append at once, unless it is told not to; a test answers it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun: list[tuple[AppendRequest, Callable[[Appended | Exception], None]]] = []
+        self.able = True
+
+    def begin(self, request: AppendRequest, told: Callable[[Appended | Exception], None]) -> bool:
+        if self.able:
+            self.begun.append((request, told))
+        return self.able
+
+    def answer_it(self, answer: Appended | Exception | None = None) -> None:
+        self.begun[-1][1](answer or Appended(positions=(1,), versions=(1,)))
+
+
+async def lone(store: EagerStore) -> Appender:
+    """One whose callers have come one after another for a while."""
+    appender = Appender(store)  # type: ignore[arg-type]
+    for n in range(3):
+        store.go.release()
+        await appender.submit(request(n))
+        await asyncio.sleep(0)
+    assert (store.groups, store.begun) == ([1, 1, 1], [])
+    return appender
+
+
+async def test_who_has_been_alone_for_a_while_waits_for_nobody() -> None:
+    store = EagerStore()
+    appender = await lone(store)
+    submission = appender.submit(request(3))
+    assert [asked for asked, _ in store.begun] == [request(3)]
+    store.answer_it(Appended(positions=(7,), versions=(4,)))
+    assert (await submission).positions == (7,)
+    failing = appender.submit(request(4))
+    store.answer_it(conflict())
+    with pytest.raises(ConcurrencyError):
+        await failing
+    assert store.groups == [1, 1, 1]
+    await appender.close()
+
+
+async def test_what_comes_while_a_lone_append_is_on_its_way_goes_together_behind_it() -> None:
+    store = EagerStore()
+    appender = await lone(store)
+    first = appender.submit(request(3))
+    others = [appender.submit(request(n)) for n in range(4, 24)]
+    await asyncio.sleep(0)
+    assert store.groups == [1, 1, 1]
+    store.answer_it()
+    store.go.release()
+    await asyncio.gather(first, *others)
+    assert (len(store.begun), store.groups) == (1, [1, 1, 1, 20])
+    together = [appender.submit(request(n)) for n in range(24, 44)]
+    store.go.release()
+    await asyncio.gather(*together)
+    assert (len(store.begun), store.groups) == (1, [1, 1, 1, 20, 20])
+    await appender.close()
+
+
+async def test_a_lone_append_that_cannot_be_begun_goes_as_any_other() -> None:
+    store = EagerStore()
+    appender = await lone(store)
+    store.able = False
+    store.go.release()
+    assert await appender.submit(request(3))
+    assert (store.begun, store.groups) == ([], [1, 1, 1, 1])
+    await appender.close()
+
+
+async def test_closing_waits_for_a_lone_append_whose_caller_gave_up() -> None:
+    store = EagerStore()
+    appender = await lone(store)
+    submission = appender.submit(request(3))
+    submission.cancel()
+    closing = asyncio.ensure_future(appender.close())
+    await asyncio.sleep(0)
+    assert not closing.done()
+    store.answer_it(Appended(positions=(9,), versions=(4,)))
+    await closing
+    assert submission.outcome == Appended(positions=(9,), versions=(4,))
 
 
 # -- appends that build on each other -----------------------------------------------------------------------------

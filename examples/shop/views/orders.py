@@ -17,6 +17,7 @@ from examples.shop.order import (
 )
 from examples.shop.payment import PaymentAuthorised, PaymentCaptured, PaymentDeclined, PaymentRefunded
 from examples.shop.values import Money, PricedLine
+from examples.shop.views.keeping import UNTIL_CHANGED
 
 __all__ = ["PARTS", "FindOrderById", "FindOrders", "OrderDetail", "OrderRow", "Step", "order_detail", "orders"]
 
@@ -159,7 +160,7 @@ async def find_orders(query: FindOrders, views: Views) -> list[OrderRow]:
     return await views[orders].find(status=query.status, order_by="placed_at", descending=True, limit=query.limit)
 
 
-@query_handler
+@query_handler(cache=UNTIL_CHANGED)
 async def find_order_by_id(query: FindOrderById, views: Views) -> OrderDetail | None:
     return await views[order_detail].get(query.order_id)
 

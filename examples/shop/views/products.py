@@ -4,6 +4,7 @@ from decimal import Decimal
 
 from daicho import Query, Row, Views, projection, query_handler, replace
 from examples.shop.values import Money
+from examples.shop.views.keeping import UNTIL_CHANGED
 from examples.shop.views.sale import Sale, lines_of
 
 __all__ = ["PARTS", "ProductSales", "SalesByProduct", "sales_by_product"]
@@ -39,7 +40,7 @@ class SalesByProduct(Query[list[ProductSales]]):
     limit: int = 20
 
 
-@query_handler
+@query_handler(cache=UNTIL_CHANGED)
 async def find_sales_by_product(query: SalesByProduct, views: Views) -> list[ProductSales]:
     return await views[sales_by_product].find(order_by="quantity", descending=True, limit=query.limit)
 

@@ -12,6 +12,7 @@ from examples.shop.inventory import (
     StockReceived,
     StockWrittenOff,
 )
+from examples.shop.views.keeping import UNTIL_CHANGED
 
 __all__ = ["PARTS", "StockOf", "StockRow", "stock"]
 
@@ -68,7 +69,7 @@ class StockOf(Query[StockRow | None]):
     sku: str
 
 
-@query_handler
+@query_handler(cache=UNTIL_CHANGED)
 async def stock_of(query: StockOf, views: Views) -> StockRow | None:
     return await views[stock].get(query.sku)
 

@@ -8,7 +8,7 @@ import click
 from daicho.cli.group import Verb
 from daicho.cli.opening import looking
 from daicho.cli.progress import Progress
-from daicho.cli.settings import Settings
+from daicho.settings import Settings
 
 __all__ = ["backup"]
 

@@ -13,14 +13,15 @@ from daicho.cli.get import outcome_row
 from daicho.cli.group import Verb
 from daicho.cli.letters import letters_of
 from daicho.cli.opening import Look, looking, try_app
-from daicho.cli.output import output_option, plain, print_record
-from daicho.cli.settings import Settings
+from daicho.cli.output import output_option, print_record
 from daicho.cli.standing import standings
-from daicho.cli.states import state_fields
 from daicho.core.errors import NotFound
 from daicho.core.ids import is_uuid
+from daicho.core.plain import plain
+from daicho.core.state_fields import state_fields
 from daicho.core.streams import category_of
 from daicho.ports.event_store import Selection
+from daicho.settings import Settings
 
 __all__ = ["describe"]
 

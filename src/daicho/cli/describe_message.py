@@ -4,11 +4,11 @@ import inspect
 from typing import Any
 
 from daicho.app import App
-from daicho.cli.output import json_text
-from daicho.cli.schema import example, fields_of
 from daicho.core.handlers import answer_of
 from daicho.core.messages import Command, Event, Message, Query
+from daicho.core.plain import json_text
 from daicho.core.signatures import describe
+from daicho.schemas.shapes import example, fields_of
 
 __all__ = ["message_named"]
 

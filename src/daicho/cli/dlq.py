@@ -12,14 +12,15 @@ from daicho.cli.group import Family
 from daicho.cli.letters import LETTER_COLUMNS, letter_numbered, letter_row, letters_of
 from daicho.cli.moments import moment
 from daicho.cli.opening import Look, looking, running
-from daicho.cli.output import Rows, output_option, plain, print_record
-from daicho.cli.settings import Settings
+from daicho.cli.output import Rows, output_option, print_record
 from daicho.cli.trial import trial_lines
 from daicho.core.errors import InvalidMessage
+from daicho.core.plain import plain
 from daicho.core.times import to_text
 from daicho.ports.dead_letter_store import DeadLetter
 from daicho.ports.event_store import Selection
 from daicho.read.trial import Trial
+from daicho.settings import Settings
 
 __all__ = ["dlq"]
 

@@ -6,15 +6,19 @@ from collections.abc import AsyncIterator, Iterator
 from importlib.metadata import PackageNotFoundError, version
 
 import click
+from msgspec import structs
 
+from daicho.cli.findings import print_findings
 from daicho.cli.group import Verb
 from daicho.cli.health import health_of
 from daicho.cli.opening import Look, looking
-from daicho.cli.output import Rows, envelope, output_option, paint, plain
-from daicho.cli.settings import Settings
+from daicho.cli.output import output_option
+from daicho.cli.replica import replica_problems
 from daicho.cli.standing import Standing, standings
+from daicho.core.errors import BusError
 from daicho.ports.storage import Finding
 from daicho.read.health import LATE
+from daicho.settings import Settings
 
 __all__ = ["doctor"]
 
@@ -36,33 +40,22 @@ def doctor(context: click.Context, output: str) -> None:
             found = await look.storage.examine()
             stands = await standings(look)
             health = await health_of(look, _LATE)
+            replicas = await replica_problems(look, settings)
             wrong = {problem.what for problem in health.problems}
             return [
                 *found,
                 *[_reader(s) for s in stands if s.live is not False and s.processor not in wrong],
-                *[Finding(what=p.what, ok=False, detail=p.detail, do=p.do) for p in health.problems],
+                *[Finding(what=p.what, ok=False, detail=p.detail, do=p.do) for p in (*health.problems, *replicas)],
                 *[Finding(what=what, ok=True, detail=detail) for what, detail in _FINE if what not in wrong],
                 *_code(stands),
                 *[f async for f in _look_at(look)],
+                *await _kept(look),
+                *await _bus(look),
                 *_libraries(),
             ]
 
     findings = asyncio.run(run())
-    problems = sum(not finding.ok for finding in findings)
-    if output == "json":
-        envelope({"problems": problems, "findings": plain(findings)})
-    elif output == "table":
-        for finding in findings:
-            mark = paint("ok     ", fg="green") if finding.ok else paint("PROBLEM", fg="red")
-            click.echo(f"{mark}  {finding.what}: {finding.detail}")
-            if finding.do and not finding.ok:
-                click.echo(f"         do: {finding.do}")
-        click.echo(f"{problems} problems" if problems != 1 else "1 problem")
-    else:
-        rows = Rows(output, ())
-        for finding in findings:
-            rows.add(plain(finding))
-    if problems:
+    if not print_findings(findings, output):
         context.exit(1)
 
 
@@ -104,6 +97,40 @@ async def _look_at(look: Look) -> AsyncIterator[Finding]:
         )
     if not unknown:
         yield Finding(what="event types", ok=True, detail=f"all {len(counts)} in the store can be read by the app")
+
+
+async def _kept(look: Look) -> list[Finding]:
+    """Categories whose streams are, or were, kept as their state."""
+    found: list[Finding] = []
+    for category, standing in sorted((await look.storage.standings()).items()):
+        behaviour = look.app.model.categories.get(category) if look.app else None
+        pruned = f"; events up to position {standing.pruned_to} were pruned" if standing.pruned_to else ""
+        what, how = f"streams of {category}", "their state" if standing.kind == "state" else "events"
+        if standing.moving_to is not None:
+            do = f"daicho move {category} --to {standing.moving_to}"
+            detail = f"a move from {standing.kind} to {standing.moving_to} is not finished"
+            found.append(Finding(what=what, ok=False, detail=detail, do=do))
+        elif behaviour is not None and behaviour.persistence != standing.kind:
+            do = f"daicho move {category} --to {behaviour.persistence}"
+            detail = f"kept as {how}, and the app says persistence={behaviour.persistence!r}: it will not start"
+            found.append(Finding(what=what, ok=False, detail=detail, do=do))
+        else:
+            found.append(Finding(what=what, ok=True, detail=f"kept as {how}{pruned}"))
+    return found
+
+
+async def _bus(look: Look) -> list[Finding]:
+    if look.app is None or not look.app.has_bus:
+        return []
+    line = look.app.line()
+    try:
+        await line.opened()
+        found = await line.bus.examine()
+        return [structs.replace(each, what=f"bus {each.what}") for each in found]
+    except BusError as error:
+        return [Finding(what="bus", ok=False, detail=error.what, do=error.do or "look at the broker")]
+    finally:
+        await line.close()
 
 
 def _libraries() -> Iterator[Finding]:

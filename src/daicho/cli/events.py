@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
-from daicho.cli.output import plain
 from daicho.core.errors import HistoryError
+from daicho.core.plain import plain
 from daicho.core.registry import Registry
 from daicho.ports.event_store import StoredEvent
 

@@ -15,7 +15,7 @@ from daicho.cli.filters import Filters, filter_options, selected
 from daicho.cli.group import Verb
 from daicho.cli.opening import looking
 from daicho.cli.progress import Progress
-from daicho.cli.settings import Settings
+from daicho.settings import Settings
 
 __all__ = ["export"]
 
@@ -38,6 +38,9 @@ def export(settings: Settings, file: str, form: Format, force: bool, wanted: Fil
     async def run() -> tuple[int, float]:
         count = 0
         async with looking(settings) as look:
+            for category, standing in (await look.storage.standings()).items():
+                if standing.pruned_to:
+                    click.echo(f"events of {category} were pruned: what is left of them cannot be imported", err=True)
             head = await look.storage.head()
             with _target(file) as out, Progress(f"exporting to {file}") as progress:
                 async for event in selected(look, wanted, up_to=head):

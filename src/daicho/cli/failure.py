@@ -10,12 +10,14 @@ from typing import Any, cast
 import click
 
 from daicho.core.errors import (
+    BadAnswers,
     ConcurrencyError,
     ConfigurationError,
     DaichoError,
     DuplicateEventId,
     HistoryError,
     InvalidMessage,
+    MeterUnavailable,
     NoSuchField,
     NotSearchable,
     StoreError,
@@ -26,9 +28,18 @@ from daicho.core.errors import (
 
 __all__ = ["exit_code", "tell", "wants_json"]
 
-_USAGE = (ConfigurationError, InvalidMessage, NoSuchField, NotSearchable, UnknownMessage, UnknownView, WiringError)
+_USAGE = (
+    BadAnswers,
+    ConfigurationError,
+    InvalidMessage,
+    NoSuchField,
+    NotSearchable,
+    UnknownMessage,
+    UnknownView,
+    WiringError,
+)
 _CONFLICT = (ConcurrencyError, DuplicateEventId)
-_UNREADABLE = (StoreError, HistoryError)
+_UNREADABLE = (StoreError, HistoryError, MeterUnavailable)
 
 
 def exit_code(error: type[BaseException]) -> int:

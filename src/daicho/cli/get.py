@@ -14,11 +14,12 @@ from daicho.cli.group import Family
 from daicho.cli.letters import LETTER_COLUMNS, letter_row, letters_of
 from daicho.cli.moments import moment
 from daicho.cli.opening import looking
-from daicho.cli.output import Rows, output_option, plain
-from daicho.cli.settings import Settings
+from daicho.cli.output import Rows, output_option
 from daicho.cli.standing import STANDING_COLUMNS, standings
+from daicho.core.plain import plain
 from daicho.core.times import to_text
 from daicho.ports.event_store import CommandOutcome
+from daicho.settings import Settings
 
 __all__ = ["get"]
 

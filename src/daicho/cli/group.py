@@ -10,19 +10,23 @@ import click
 
 import daicho
 from daicho.cli.failure import exit_code, tell, wants_json
-from daicho.cli.settings import Settings
+from daicho.settings import Settings
 
 __all__ = ["Family", "Root", "Verb"]
 
 _SETTINGS = {
     "app": "module:attribute of the App, or of a function that returns one.",
     "store": "URL of the store, e.g. sqlite:///shop.db; instead of the app's own.",
+    "read-from": "URLs of replicas of a PostgreSQL store that answer queries, separated by commas.",
+    "views": "URL for rows that the app has not placed, e.g. redis://localhost/0.",
+    "search": "URL for those among them that are searched, e.g. opensearch://localhost.",
+    "edge": "URL of an edge cache that is told which rows changed, e.g. varnish://localhost.",
 }
 
 
 def _note(context: click.Context, parameter: click.Parameter, value: Any) -> None:
     if value not in (None, False):
-        context.ensure_object(Settings).give(str(parameter.name), value)
+        context.ensure_object(Settings).give(str(parameter.name).replace("_", "-"), value)
 
 
 def _global_options() -> list[click.Parameter]:

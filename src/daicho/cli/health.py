@@ -7,10 +7,13 @@ import click
 
 from daicho.cli.group import Verb
 from daicho.cli.opening import Look, looking
-from daicho.cli.output import Rows, envelope, output_option, paint, plain
-from daicho.cli.settings import Settings
+from daicho.cli.output import Rows, envelope, output_option, paint
+from daicho.cli.replica import replica_problems
 from daicho.core.errors import StoreError
+from daicho.core.plain import plain
+from daicho.flow.among import gap_problems
 from daicho.read.health import LATE, Health, examine, unreachable
+from daicho.settings import Settings
 
 __all__ = ["health", "health_of"]
 
@@ -46,7 +49,9 @@ def health(context: click.Context, late: float, within: float, output: str) -> N
 async def _health(settings: Settings, late: float, within: float) -> Health:
     try:
         async with asyncio.timeout(within), looking(settings) as look:
-            return await health_of(look, late, within)
+            found = await health_of(look, late, within)
+            replicas = await replica_problems(look, settings)
+            return Health(status="degraded", problems=(*found.problems, *replicas)) if replicas else found
     except TimeoutError:
         return unreachable(f"it did not answer within {within:g} s")
     except StoreError as error:
@@ -55,6 +60,12 @@ async def _health(settings: Settings, late: float, within: float) -> Health:
 
 async def health_of(look: Look, late: float, within: float = 60.0) -> Health:
     """The same for every verb that tells it."""
-    readers = look.app.model.readers if look.app else None
     now = look.app.clock.now() if look.app else datetime.now(UTC)
-    return await examine(look.storage, now, late=late, within=within, readers=readers)
+    if look.app is None:
+        return await examine(look.storage, now, late=late, within=within)
+    among, readers = look.app.among, look.app.model.readers
+    if among is not None and among.published:
+        readers |= {f"relay:{among.name}"}
+    found = await examine(look.storage, now, late=late, within=within, readers=readers)
+    gaps = await gap_problems(among, look.storage) if among is not None and found.status != "down" else []
+    return Health(status="degraded", problems=(*found.problems, *gaps)) if gaps else found

@@ -12,15 +12,13 @@ from typing import BinaryIO, cast
 
 import click
 
-from daicho.adapters.clock import SystemClock
-from daicho.app import open_storage
 from daicho.cli.exchange import Placed, line_reader
 from daicho.cli.group import Verb
-from daicho.cli.opening import try_app
+from daicho.cli.opening import opened, try_app
 from daicho.cli.progress import Progress
-from daicho.cli.settings import Settings
 from daicho.core.errors import ConcurrencyError, ConfigurationError, DuplicateEventId, InvalidMessage
 from daicho.ports.event_store import Appended, AppendRequest, EventStore, StreamWrite
+from daicho.settings import Settings
 
 __all__ = ["import_events"]
 
@@ -43,10 +41,8 @@ def import_events(settings: Settings, file: str) -> None:
         url = settings.get("store") or (app.url if app else None)
         if url is None or url.startswith("memory:"):
             raise ConfigurationError("no lasting store was named", do="daicho --store sqlite:///shop.db import FILE")
-        storage = open_storage(url, app.clock if app else SystemClock())
         new = done = 0
-        try:
-            await storage.open()
+        async with opened(url, app) as storage:
             with _source(file) as (lines, read, size), Progress(f"importing {file}") as progress:
                 placed = (line_reader(n, line) for n, line in enumerate(lines, 1) if line.strip())
                 while batch := list(islice(placed, _AT_ONCE)):
@@ -54,8 +50,6 @@ def import_events(settings: Settings, file: str) -> None:
                     done += len(batch)
                     progress.show(read(), size, done)
                 return new, done, progress.seconds
-        finally:
-            await storage.close()
 
     try:
         new, done, seconds = asyncio.run(run())

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from daicho.cli.output import plain
 from daicho.core.errors import NotParked
+from daicho.core.plain import plain
 from daicho.core.segments import root_of
 from daicho.ports.dead_letter_store import DeadLetter
 from daicho.ports.storage import Storage

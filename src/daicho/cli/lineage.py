@@ -8,13 +8,14 @@ import click
 
 from daicho.cli.group import Verb
 from daicho.cli.opening import running
-from daicho.cli.output import Rows, envelope, json_text, output_option, paint, plain
-from daicho.cli.settings import Settings
-from daicho.cli.states import changes
+from daicho.cli.output import Rows, envelope, output_option, paint
 from daicho.core.errors import NotFound
+from daicho.core.plain import json_text, plain
 from daicho.core.projection import Table
+from daicho.core.state_fields import changes
 from daicho.core.times import to_text
 from daicho.read.lineage import Lineage
+from daicho.settings import Settings
 
 __all__ = ["lineage"]
 

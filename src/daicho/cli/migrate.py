@@ -6,13 +6,14 @@ from collections.abc import Sequence
 import click
 
 from daicho.adapters.clock import SystemClock
-from daicho.app import open_storage
 from daicho.cli.group import Family
 from daicho.cli.opening import try_app
-from daicho.cli.output import Rows, output_option, plain
-from daicho.cli.settings import Settings
+from daicho.cli.output import Rows, output_option
 from daicho.core.errors import ConfigurationError
+from daicho.core.plain import plain
 from daicho.ports.storage import Migratable, MigrationState
+from daicho.settings import Settings
+from daicho.wiring.urls import open_storage
 
 __all__ = ["migrate"]
 

@@ -14,16 +14,18 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from daicho.adapters.clock import SystemClock
-from daicho.app import App, open_storage
-from daicho.cli.settings import Settings
+from daicho.app import App
 from daicho.core.errors import ConfigurationError, DaichoError, StoreError
 from daicho.core.registry import Registry
 from daicho.core.streams import category_of
 from daicho.ports.storage import Storage
 from daicho.read.history import History
+from daicho.read.replicas.urls import read_from_text
+from daicho.settings import Settings, told_settings
+from daicho.wiring.urls import open_storage
 from daicho.write.repository import Repository
 
-__all__ = ["Look", "load_app", "looking", "running", "try_app"]
+__all__ = ["Look", "load_app", "looking", "must_exist", "opened", "running", "try_app"]
 
 
 @dataclass
@@ -46,7 +48,7 @@ class Look:
         behaviour = self.app.model.categories.get(category_of(stream)) if self.app else None
         if self.app is None or behaviour is None:
             return None
-        return await Repository(self.storage, self.storage, self.app.registry).at(behaviour, stream, at)
+        return await Repository(self.storage, self.storage, self.app.registry, self.storage).at(behaviour, stream, at)
 
 
 @asynccontextmanager
@@ -60,12 +62,24 @@ async def looking(settings: Settings) -> AsyncGenerator[Look, None]:
             why="neither --store nor --app is set, here, in the environment, or in daicho.toml",
             do="daicho --store sqlite:///shop.db ..., or --app module:attribute",
         )
-    _must_exist(url)
+    must_exist(url)
+    async with opened(url, app) as storage:
+        yield Look(storage, app)
+
+
+@asynccontextmanager
+async def opened(url: str, app: App | None) -> AsyncGenerator[Storage, None]:
+    """The store, through which personal data is seen and recorded as the app would."""
     storage = open_storage(url, app.clock if app else SystemClock())
+    curtain = app.curtain(storage) if app else None
     try:
         await storage.open()
-        yield Look(storage, app)
+        if curtain is not None:
+            await curtain.vault.open()
+        yield storage
     finally:
+        if curtain is not None:
+            await curtain.vault.close()
         await storage.close()
 
 
@@ -74,7 +88,7 @@ async def running(settings: Settings, *, processors: bool = False, create: bool 
     """Starts the app; with `processors`, also what reacts and projects."""
     app = load_app(settings)
     if not create:
-        _must_exist(app.url)
+        must_exist(app.url)
     await app.start(processors=processors)
     try:
         yield app
@@ -98,6 +112,10 @@ def load_app(settings: Settings) -> App:
     app = _imported(target, origin)
     if url := settings.get("store"):
         app.url = url
+    if (read_from := settings.get("read-from")) is not None:
+        app.read_from = read_from_text(read_from)
+    app.place(views=settings.get("views"), search=settings.get("search"), edge=settings.get("edge"))
+    app.told = told_settings(settings)
     return app
 
 
@@ -138,7 +156,7 @@ def _imported(target: str, origin: str) -> App:
     return found
 
 
-def _must_exist(url: str) -> None:
+def must_exist(url: str) -> None:
     """A look at a store that is not there shall not make one."""
     scheme = urlsplit(url).scheme
     if scheme == "memory":

@@ -8,11 +8,13 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar, cast
+from unicodedata import east_asian_width
 
 import click
-import msgspec
 
-__all__ = ["Rows", "envelope", "is_terminal", "json_text", "output_option", "paint", "plain", "print_record", "text_of"]
+from daicho.core.plain import json_text, plain
+
+__all__ = ["Rows", "envelope", "is_terminal", "output_option", "paint", "print_record", "text_of"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 _STORED_TIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d\.\d{3})\d{3}\+00:00\Z")
@@ -36,21 +38,6 @@ def is_terminal() -> bool:
 def paint(text: str, **style: Any) -> str:
     """Coloured on a terminal, unless NO_COLOR (no-color.org) is set."""
     return click.style(text, **style) if is_terminal() and not os.environ.get("NO_COLOR") else text
-
-
-def plain(value: Any) -> Any:
-    """Builtins that JSON can hold, whatever it is."""
-    return msgspec.to_builtins(value, str_keys=True, enc_hook=_last_resort)
-
-
-def _last_resort(value: Any) -> Any:
-    fields = getattr(value, "__dict__", None)
-    return dict(fields) if fields else str(value)
-
-
-def json_text(value: Any, *, indent: bool = False) -> str:
-    data = msgspec.json.encode(plain(value))
-    return (msgspec.json.format(data, indent=2) if indent else data).decode()
 
 
 def envelope(data: Any, **further: Any) -> None:
@@ -129,8 +116,17 @@ def print_table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> No
 
 
 def aligned(lines: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
+    return ["  ".join(map(_padded, line, widths)).rstrip() for line in lines]
+
+
+def _width(text: str) -> int:
+    """In columns of a terminal: characters of East Asian scripts take two."""
+    return len(text) if text.isascii() else sum(2 if east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def _padded(text: str, width: int) -> str:
+    return text + " " * (width - _width(text))
 
 
 def print_record(output: str, record: Mapping[str, Any]) -> None:

@@ -8,8 +8,8 @@ import click
 from daicho.cli.get import projections as list_readers
 from daicho.cli.group import Family
 from daicho.cli.opening import looking
-from daicho.cli.settings import Settings
 from daicho.read.processors import Processors
+from daicho.settings import Settings
 
 __all__ = ["processor"]
 

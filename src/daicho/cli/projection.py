@@ -9,13 +9,14 @@ import click
 from daicho.cli.get import projections as list_projections
 from daicho.cli.group import Family
 from daicho.cli.opening import running
-from daicho.cli.output import output_option, plain, print_record
+from daicho.cli.output import output_option, print_record
 from daicho.cli.progress import Progress
-from daicho.cli.settings import Settings
 from daicho.core.errors import NotFound
+from daicho.core.plain import plain
 from daicho.read.diff import Diff
 from daicho.read.projections import Projections
 from daicho.read.rebuild import RebuildStep
+from daicho.settings import Settings
 
 __all__ = ["projection"]
 

@@ -12,11 +12,12 @@ from daicho.app import App
 from daicho.cli.group import Verb
 from daicho.cli.moments import point
 from daicho.cli.opening import running
-from daicho.cli.output import Rows, envelope, output_option, plain, print_record, text_of
-from daicho.cli.settings import Settings
+from daicho.cli.output import Rows, envelope, output_option, print_record, text_of
 from daicho.cli.typed import message_from, message_options
 from daicho.core.errors import UnknownMessage
 from daicho.core.messages import Query
+from daicho.core.plain import plain
+from daicho.settings import Settings
 
 __all__ = ["query"]
 

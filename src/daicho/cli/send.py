@@ -11,12 +11,13 @@ from daicho.cli.get import outcome_row
 from daicho.cli.group import Verb
 from daicho.cli.moments import moment
 from daicho.cli.opening import running
-from daicho.cli.output import output_option, plain, print_record
-from daicho.cli.settings import Settings
+from daicho.cli.output import output_option, print_record
 from daicho.cli.typed import message_from, message_options
 from daicho.core.conditions import Expected, ExpectedVersion
 from daicho.core.errors import NotFound, Rejected, StaleAnswer, UnknownMessage
 from daicho.core.messages import Command, Receipt
+from daicho.core.plain import plain
+from daicho.settings import Settings
 
 __all__ = ["send"]
 

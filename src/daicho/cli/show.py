@@ -11,13 +11,14 @@ from daicho.cli.filters import no_such_stream
 from daicho.cli.group import Verb
 from daicho.cli.moments import point
 from daicho.cli.opening import Look, looking
-from daicho.cli.output import Rows, envelope, json_text, output_option, paint, print_record, text_of
-from daicho.cli.settings import Settings
-from daicho.cli.states import changes, state_fields
+from daicho.cli.output import Rows, envelope, output_option, paint, print_record, text_of
 from daicho.core.errors import ConfigurationError, NotFound
+from daicho.core.plain import json_text
+from daicho.core.state_fields import changes, state_fields
 from daicho.core.streams import category_of
 from daicho.core.times import to_text
 from daicho.ports.event_store import Selection
+from daicho.settings import Settings
 
 __all__ = ["show"]
 

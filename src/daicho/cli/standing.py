@@ -6,6 +6,7 @@ import msgspec
 
 from daicho.cli.opening import Look
 from daicho.core.segments import root_of
+from daicho.core.streams import apart
 from daicho.ports.checkpoint_store import CUT, PAUSED, Checkpoint
 from daicho.ports.event_store import Selection
 
@@ -54,7 +55,7 @@ async def standings(look: Look) -> list[Standing]:
         if kind not in ("projection", "reaction") or checkpoint.owner == CUT:  # no readers of the log
             continue
         live = await storage.live_generation(name) == int(generation) if generation.isdecimal() else None
-        behind = max(0, head - checkpoint.position)
+        behind = apart(checkpoint.position, head)
         found.append(
             Standing(
                 processor=checkpoint.processor,

@@ -8,9 +8,10 @@ from daicho.cli.events import EVENT_COLUMNS, event_row
 from daicho.cli.filters import Filters, filter_options, no_such_stream
 from daicho.cli.group import Verb
 from daicho.cli.opening import Look, looking
-from daicho.cli.output import Rows, json_text, output_option, paint, text_of
-from daicho.cli.settings import Settings
+from daicho.cli.output import Rows, output_option, paint, text_of
+from daicho.core.plain import json_text
 from daicho.ports.event_store import StoredEvent
+from daicho.settings import Settings
 
 __all__ = ["tail"]
 

@@ -1,14 +1,18 @@
 """What needs rich; imported only when a person looks on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rich import box
 from rich.console import Console
+from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["Bar", "print_table"]
+from daicho.cli.output import text_of
+
+__all__ = ["Bar", "Screen", "print_table"]
 
 
 _LEAST = 20
@@ -55,3 +59,23 @@ class Bar:
 
     def close(self) -> None:
         self._progress.stop()
+
+
+class Screen:
+    """A table that is drawn anew in its place."""
+
+    def __init__(self) -> None:
+        self._live = Live(console=Console(highlight=False), screen=True, auto_refresh=False)
+        self._live.start()
+
+    def show(self, told: str, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=told, title_justify="left")
+        for column in columns:
+            table.add_column(column.replace("_", " "))
+        for row in rows:
+            late = "red" if row.get("parked") else "yellow" if row.get("events_behind") else ""
+            table.add_row(*(Text(text_of(row.get(column)), style=late) for column in columns))
+        self._live.update(table, refresh=True)
+
+    def close(self) -> None:
+        self._live.stop()

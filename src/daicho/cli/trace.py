@@ -1,21 +1,29 @@
 """`daicho trace`: the story of one flow."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from typing import Any
 
 import click
 
+from daicho.adapters.clock import SystemClock
 from daicho.cli.filters import no_such_stream
 from daicho.cli.group import Verb
 from daicho.cli.mermaid import sequence_diagram
-from daicho.cli.opening import looking
-from daicho.cli.output import Rows, envelope, json_text, output_option, paint, plain
-from daicho.cli.settings import Settings
+from daicho.cli.opening import Look, looking, must_exist
+from daicho.cli.output import Rows, envelope, output_option, paint
 from daicho.core.errors import NotFound
 from daicho.core.ids import is_uuid
-from daicho.read.history import Trace, TraceNode
+from daicho.core.plain import json_text, plain
+from daicho.core.registry import Registry
+from daicho.ports.event_store import Selection
+from daicho.ports.storage import Storage
+from daicho.read.history import History, Trace, TraceNode
+from daicho.read.story import Story, service_of
+from daicho.settings import Settings
+from daicho.wiring.urls import open_storage
 
 __all__ = ["trace"]
 
@@ -23,16 +31,25 @@ __all__ = ["trace"]
 @click.command(cls=Verb)
 @click.argument("reference", metavar="ID|STREAM")
 @click.option("--mermaid", is_flag=True, help="Print a Mermaid sequence diagram.")
+@click.option(
+    "--also", "others", multiple=True, metavar="URL", help="The store of another service that took part; repeatable."
+)
 @click.option("--data", "with_data", is_flag=True, help="Show what the events hold.")
 @output_option
 @click.pass_obj
-def trace(settings: Settings, reference: str, mermaid: bool, with_data: bool, output: str) -> None:
+def trace(
+    settings: Settings, reference: str, mermaid: bool, others: tuple[str, ...], with_data: bool, output: str
+) -> None:
     """Everything around an event id, command id, correlation id, or the flow that a stream began with: commands,
-    events and handlers as a tree, with milliseconds since the start."""
+    events and handlers as a tree, with milliseconds since the start.
+
+    With --also, the registers of other services are read as well, and what happened in all of them is one tree. With
+    an app, also what its event handlers still have to do.
+    """
 
     async def run() -> None:
         async with looking(settings) as look:
-            found = await look.history.trace(reference)
+            found = await _told(look, reference, others)
             if found is None and not is_uuid(reference):
                 raise await no_such_stream(look, reference)
         if found is None:
@@ -55,14 +72,47 @@ def trace(settings: Settings, reference: str, mermaid: bool, with_data: bool, ou
     asyncio.run(run())
 
 
+async def _told(look: Look, reference: str, others: Sequence[str]) -> Trace | None:
+    async with AsyncExitStack() as opened:
+        stores = [look.storage, *[await opened.enter_async_context(_opened(url)) for url in others]]
+        histories = [History(store, store, Registry(())) for store in stores]
+        correlation = None
+        for history in histories:
+            correlation = correlation or await history.correlation_of(reference)
+        if correlation is None:
+            return None
+        story, names = Story(correlation), [service_of(await store.checkpoints()) for store in stores]
+        for store, history, name in zip(stores, histories, names, strict=True):
+            await story.add(history.stored(Selection(correlation_id=correlation)), store, name)
+        for history, name in zip(histories, names, strict=True):
+            await history.expect(story, name)
+        if look.app is not None:
+            checkpoints, letters = await look.storage.checkpoints(), await look.storage.letters()
+            story.expect(look.app.model.reactions, look.app.registry, checkpoints, letters, names[0])
+        return story.trace()
+
+
+@asynccontextmanager
+async def _opened(url: str) -> AsyncGenerator[Storage]:
+    must_exist(url)
+    storage = open_storage(url, SystemClock())
+    try:
+        await storage.open()
+        yield storage
+    finally:
+        await storage.close()
+
+
 def tree_lines(found: Trace, *, with_data: bool = False) -> list[str]:
     start = _start(found)
     lines = [
         paint(f"flow {found.correlation_id}", bold=True)
         + f"  {found.commands} commands, {found.events} events, {found.seconds * 1000:,.1f} ms"
     ]
+    home = found.roots[0].service if found.roots else None
     for node, branch, trunk in _walk(found.roots):
-        lines.append(f"{_since(node, start):>12}  {branch}{_label(node)}")
+        where = paint(f"  [{node.service}]", fg="cyan") if node.service not in (home, None) else ""
+        lines.append(f"{_since(node, start):>12}  {branch}{_label(node)}{where}")
         if with_data and node.data is not None:
             lines.append(f"{'':>12}  {trunk}{paint(json_text(node.data), dim=True)}")
     return lines
@@ -84,9 +134,9 @@ def _label(node: TraceNode) -> str:
     through = f"  ({node.handler})" if node.handler else ""
     if node.outcome == "done":
         return f"{paint(node.name, fg='blue', bold=True)}{through}{who}"
-    mark = "…" if node.outcome == "pending" else "✗"
+    mark = "…" if node.outcome in ("pending", "expected") else "✗"
     text = f"{mark} {node.name}{through}{who}  {node.outcome}{f': {node.reason}' if node.reason else ''}"
-    return text if node.outcome == "pending" else paint(text, fg="red")
+    return text if node.outcome in ("pending", "expected") else paint(text, fg="red")
 
 
 def _start(found: Trace) -> datetime | None:

@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from daicho.cli.output import plain, text_of
-from daicho.cli.states import changes
+from daicho.cli.output import text_of
+from daicho.core.plain import plain
+from daicho.core.state_fields import changes
 from daicho.read.trial import CommandTrial, RowChange, Trial
 
 __all__ = ["trial_lines"]

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, TypeVar
 
-from daicho.core.decider import only
+from daicho.core.decider import Persistence, check_persistence, only
 from daicho.core.errors import MissingApply, WiringError
 from daicho.core.messages import Command, Event, Message
 from daicho.core.rules import Rule
@@ -36,11 +36,16 @@ class Aggregate:
     The return annotation of a `@handle` method declares which events it may record; each must have an `@apply`.
     `key` is the field of every command that tells whose history it is. `@handle` reads `self`, only `@apply` writes it.
     `rules` hold among all streams of the category: `rules=[unique("email", release_on=AccountClosed)]`.
+    `persistence="state"` keeps the present state in a row, which is loaded without replay; events flow all the same,
+    and old ones may be pruned. `state_version` is that of the state's shape: raise it, and add
+    `@upcast(category, old)`, when you rename or drop an attribute.
     """
 
     category: ClassVar[str]
     key: ClassVar[str]
     __daicho_rules__: ClassVar[Sequence[Rule]]
+    __daicho_persistence__: ClassVar[Persistence] = "events"
+    __daicho_state_version__: ClassVar[int] = 1
 
     def __init_subclass__(
         cls,
@@ -48,6 +53,8 @@ class Aggregate:
         category: str | None = None,
         key: str | None = None,
         rules: Sequence[Rule] | None = None,
+        persistence: Persistence | None = None,
+        state_version: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init_subclass__(**kwargs)
@@ -57,6 +64,10 @@ class Aggregate:
             cls.key = key
         if rules is not None:
             cls.__daicho_rules__ = rules
+        if persistence is not None:
+            cls.__daicho_persistence__ = check_persistence(persistence, cls.__name__)
+        if state_version is not None:
+            cls.__daicho_state_version__ = state_version
 
 
 class Methods:

@@ -5,13 +5,15 @@ from typing import Any, TypeAlias, cast
 
 from daicho.core.aggregate import Aggregate, Methods
 from daicho.core.conditions import Criteria
-from daicho.core.decider import Decider
+from daicho.core.decider import Decider, Persistence
 from daicho.core.errors import CannotApply, InvalidMessage, WiringError
 from daicho.core.fingerprint import fingerprint
+from daicho.core.kept import KeptStates
 from daicho.core.messages import Command, Event
 from daicho.core.rules import Rule, Rules
 from daicho.core.signatures import describe, further_parameters, returned
 from daicho.core.streams import stream_name
+from daicho.core.upcasting import Upcaster
 
 __all__ = ["Behaviour", "Handles", "behaviour_of"]
 
@@ -47,6 +49,14 @@ class Behaviour:
         self.state_hint = state_hint
         self.rules: Rules | None = None
         """What must hold among all streams of the category; None if nothing must."""
+        self.persistence: Persistence = "events"
+        self.state_version = 1
+        self.state_steps: Sequence[Upcaster] = ()
+        self.rule_names: tuple[str, ...] = ()
+        """What each rule is and about which field: `unique(email)`."""
+        self.may_hold_personal = False
+        """Whether its events have personal fields that are stored enciphered: what is folded from them is not."""
+        self._kept: KeptStates | None = None
 
     def identify(self, command: Command) -> str:
         raise NotImplementedError
@@ -65,6 +75,47 @@ class Behaviour:
         anything sees it."""
         raise NotImplementedError
 
+    @property
+    def keeps_state(self) -> bool:
+        return self.persistence == "state"
+
+    @property
+    def kept(self) -> KeptStates:
+        """How its states are written and read, if they are what is kept."""
+        if self._kept is None:
+            self._kept = KeptStates(
+                self.name,
+                self.category,
+                self.fresh,
+                hint=None if self.in_place else self.state_hint or type(self.fresh()),
+                version=self.state_version,
+                steps=self.state_steps,
+            )
+        return self._kept
+
+    def check_personal(self) -> None:
+        """Raises WiringError if a kept state would show what events keep enciphered."""
+        if self.may_hold_personal:
+            raise WiringError(
+                f"{self.name} keeps its state in a row, and its events hold personal data that is enciphered",
+                why="in the row it would stand in plain text, where `app.forget` does not reach",
+                do='use persistence="events" for what is about people; snapshots of it are enciphered, too',
+            )
+
+    def check_kept(self) -> None:
+        """Raises WiringError if its state cannot be what is kept."""
+        if not self.keeps_state:
+            return
+        if self.boundary is not None:
+            raise WiringError(
+                f'{self.name} has both a boundary and persistence="state"',
+                why="what a boundary decides on is folded from events of any streams; there is no one row of it",
+                do='leave one of them out; for rules among streams, persistence="state" takes `rules=[...]`',
+            )
+        if self.state_version < 1:
+            raise WiringError(f"{self.name} has state_version={self.state_version}", do="versions begin at 1")
+        self.kept.encode(self.fresh())
+
     def _ruled(self, rules: Sequence[Rule]) -> Rules | None:
         if not rules:
             return None
@@ -74,7 +125,9 @@ class Behaviour:
                 why="a rule needs to know what the stream holds, and a boundary does not look at the stream",
                 do="let the boundary decide the rule as well, or leave one of them out",
             )
-        return Rules(rules, name=self.name, category=self.category, events=self.events, effects=self.effects)
+        found = Rules(rules, name=self.name, category=self.category, events=self.events, effects=self.effects)
+        self.rule_names = tuple(f"{type(rule).__name__.lower()}({rule.field})" for rule in rules)
+        return found
 
     def stream_of(self, command: Command) -> str:
         return stream_name(self.category, self._identity(command))
@@ -122,6 +175,7 @@ class _Functions(Behaviour):
         self._identify = part.identify
         self.boundary = part.boundary
         self.rules = self._ruled(part.rules)
+        self.persistence, self.state_version = part.persistence, part.state_version
 
     def identify(self, command: Command) -> str:
         return self._identify(command)
@@ -159,6 +213,7 @@ class _Methods(Behaviour):
         self._class, self._handlers, self._appliers = part, methods.handlers, methods.appliers
         self._key = part.key
         self.rules = self._ruled(getattr(part, "__daicho_rules__", ()))
+        self.persistence, self.state_version = part.__daicho_persistence__, part.__daicho_state_version__
 
     def identify(self, command: Command) -> str:
         return cast("str", getattr(command, self._key))

@@ -10,7 +10,7 @@ Source: Chassaing, "Functional event sourcing decider" (2021). Everything else i
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Concatenate, Generic, TypeVar, cast
+from typing import Any, Concatenate, Generic, Literal, TypeAlias, TypeVar, cast, get_args
 
 from daicho.core.conditions import Criteria
 from daicho.core.errors import WiringError
@@ -19,7 +19,10 @@ from daicho.core.rules import Rule
 from daicho.core.signatures import accepted, describe, produced, refuse_async
 from daicho.core.streams import check_category
 
-__all__ = ["Decider"]
+__all__ = ["Decider", "Persistence", "check_persistence", "only"]
+
+Persistence: TypeAlias = Literal["events", "state"]
+"""What is the truth about an aggregate: its history, or a row with its present state."""
 
 C = TypeVar("C", bound=Command)
 S = TypeVar("S")
@@ -34,6 +37,8 @@ class Decider(Generic[C, S, E]):
     `boundary`, if given, widens or narrows what the decision depends on from one stream to any events that meet the
     criteria (a dynamic consistency boundary): the state is folded from those, and the append fails if a new one came.
     `rules` hold among all streams of the category: `unique`, `sequence`, `capacity`.
+    `persistence="state"` keeps the present state in a row, which is loaded without replay; events flow all the same.
+    `state_version` is that of the state's shape: raise it, and add `@upcast(category, old)`, when a field goes.
     States are values: `evolve` returns the new one and leaves the old alone.
     """
 
@@ -44,6 +49,8 @@ class Decider(Generic[C, S, E]):
     identify: Callable[[C], str]
     boundary: Callable[[C], Criteria] | None = None
     rules: Sequence[Rule] = ()
+    persistence: Persistence = "events"
+    state_version: int = 1
 
     def __init__(
         self,
@@ -55,6 +62,8 @@ class Decider(Generic[C, S, E]):
         identify: Callable[[C], str],
         boundary: Callable[[C], Criteria] | None = None,
         rules: Sequence[Rule] = (),
+        persistence: Persistence = "events",
+        state_version: int = 1,
     ) -> None:
         for name, value in (
             ("category", check_category(category)),
@@ -64,6 +73,8 @@ class Decider(Generic[C, S, E]):
             ("identify", identify),
             ("boundary", boundary),
             ("rules", rules),
+            ("persistence", check_persistence(persistence, category)),
+            ("state_version", state_version),
         ):
             object.__setattr__(self, name, value)
 
@@ -94,6 +105,16 @@ class Decider(Generic[C, S, E]):
 
 
 M = TypeVar("M")
+
+
+def check_persistence(persistence: Persistence, name: str) -> Persistence:
+    """Raises WiringError for another word."""
+    if persistence not in get_args(Persistence):
+        raise WiringError(
+            f"{name} asks for persistence={persistence!r}",
+            do='write persistence="events", which is what it is without, or persistence="state"',
+        )
+    return persistence
 
 
 def only(kind: type[M], found: tuple[type, ...], function: Callable[..., Any]) -> tuple[type[M], ...]:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-__all__ = ["Freezer"]
+__all__ = ["Freezer", "frozen", "hints_of", "thawed"]
 
 _encode, _decode = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder().decode
 _PLAIN = (bool, int, float, str, bytes, type(None))
@@ -25,7 +25,7 @@ class Freezer:
         self._class: type[Any] = type(fresh)
         self._is_object = hasattr(fresh, "__dict__") and not isinstance(fresh, msgspec.Struct)
         self._hint: Any = hint or self._class
-        self._hints: dict[str, Any] = _hints_of(self._class) if self._is_object else {}
+        self._hints: dict[str, Any] = hints_of(self._class) if self._is_object else {}
         self.why_not: str | None = None
 
     def freeze(self, state: Any) -> bytes | None:
@@ -47,14 +47,14 @@ class Freezer:
         state = object.__new__(self._class)
         for name, value in _decode(data).items():
             hint = self._hints.get(name)
-            state.__dict__[name] = msgspec.convert(value, hint) if hint is not None else _thawed(value)
+            state.__dict__[name] = msgspec.convert(value, hint) if hint is not None else thawed(value)
         return state
 
     def _fields(self, state: Any) -> dict[str, Any]:
         return {
             name: msgspec.to_builtins(value, builtin_types=(bytes, datetime, date, Decimal))
             if name in self._hints
-            else _frozen(value)
+            else frozen(value)
             for name, value in _attributes(state).items()
         }
 
@@ -65,7 +65,8 @@ class Freezer:
         return bool(one == other)
 
 
-def _hints_of(cls: type[Any]) -> dict[str, Any]:
+def hints_of(cls: type[Any]) -> dict[str, Any]:
+    """By attribute, the type that its annotation names."""
     try:
         return get_type_hints(cls)
     except (NameError, TypeError):  # names that exist only while type checking: go by what the attributes hold
@@ -76,15 +77,15 @@ def _attributes(state: object) -> dict[str, Any]:
     return vars(state)
 
 
-def _frozen(value: Any) -> Any:
+def frozen(value: Any) -> Any:
     """Builtins that msgpack holds, other types as `[tag, content]`; every list is tagged, so nothing is ambiguous."""
     kind: Any = value.__class__
     if kind in _PLAIN:
         return value
     if kind in (list, tuple, set, frozenset):
-        return [kind.__name__, [_frozen(item) for item in value]]
+        return [kind.__name__, [frozen(item) for item in value]]
     if kind is dict:
-        return ["dict", [[_frozen(k), _frozen(v)] for k, v in value.items()]]
+        return ["dict", [[frozen(k), frozen(v)] for k, v in value.items()]]
     if kind in (Decimal, UUID):
         return [kind.__name__, str(value)]
     if kind in (datetime, date):
@@ -105,14 +106,15 @@ _THAW: dict[str, Any] = {
 }
 
 
-def _thawed(value: Any) -> Any:
+def thawed(value: Any) -> Any:
+    """What `frozen` was given."""
     if type(value) is not list:
         return value
     tag: str
     content: Any
     tag, content = cast("tuple[str, Any]", value)
     if tag == "dict":
-        return {_thawed(k): _thawed(v) for k, v in content}
+        return {thawed(k): thawed(v) for k, v in content}
     if tag in _CONTAINERS:
-        return _THAW[tag](_thawed(item) for item in content)
+        return _THAW[tag](thawed(item) for item in content)
     return _THAW[tag](content)

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar, get_args, get_origin, overload
 
+from daicho.core.caching import Cache
 from daicho.core.decider import only
 from daicho.core.errors import MisplacedAsync, WiringError
 from daicho.core.messages import Command, Event, Message, Query
@@ -92,6 +93,8 @@ class QueryHandler:
     """Answers one or more kinds of query from views: `async def find(query: FindOrders, views: Views) -> list[Row]`."""
 
     function: Callable[..., Any]
+    cache: Cache | None = None
+    """How long caches outside may keep the answer; None: not at all."""
 
     @property
     def queries(self) -> tuple[type[Query[Any]], ...]:
@@ -130,15 +133,28 @@ def answer_of(query: type[Query[Any]]) -> Any:
     return None
 
 
-def query_handler(function: Callable[..., Awaitable[Any]]) -> QueryHandler:
-    """Declares who answers a query."""
-    return QueryHandler(function)
+@overload
+def query_handler(function: Callable[..., Awaitable[Any]], /) -> QueryHandler: ...
+@overload
+def query_handler(*, cache: Cache | None = None) -> Callable[[Callable[..., Awaitable[Any]]], QueryHandler]: ...
+def query_handler(function: Callable[..., Awaitable[Any]] | None = None, /, *, cache: Cache | None = None) -> Any:
+    """Declares who answers a query, and with `cache=Cache(seconds=5)` how long caches outside may keep the answer."""
+
+    def declare(function: Callable[..., Awaitable[Any]]) -> QueryHandler:
+        return QueryHandler(function, cache)
+
+    return declare if function is None else declare(function)
 
 
 @dataclass(frozen=True)
 class Route:
-    """A nicer address for a message than the generated one: `Route("POST", "/orders", CreateOrder)`."""
+    """A nicer address for a message than the generated one: `Route("POST", "/orders", CreateOrder)`.
+
+    Fields that the path names, as in `/orders/{order_id}`, are filled from it. With `if_match`, a command is only taken
+    there together with the version that the caller has seen (`If-Match`).
+    """
 
     method: str
     path: str
     message: type[Message]
+    if_match: bool = False

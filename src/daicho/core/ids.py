@@ -4,10 +4,12 @@ from hashlib import blake2b, sha1
 
 from daicho.core.errors import InvalidMessage
 
-__all__ = ["derived_id", "event_id", "is_uuid", "keyed_command_id", "uuid_bytes"]
+__all__ = ["derived_id", "event_id", "event_ids", "is_uuid", "keyed_command_id", "uuid_bytes"]
 
 _KEYS = bytes.fromhex("5f0c7a6e9d1b4e0c8a55d0a7b3c4e821")  # namespace of idempotency keys; fixed for ever
 _HEX = frozenset("0123456789abcdef")
+_VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in _HEX}
+"""The digit that says so, out of two random bits and two more (RFC 9562, section 4.1)."""
 
 
 def uuid_bytes(text: str) -> bytes:
@@ -50,4 +52,11 @@ def event_id(correlation_id: str, command_id: str, n: int) -> str:
     by side in an index. The rest is a hash of the command id and `n`, so that a retry gives the same ids.
     """
     digest = blake2b(f"{command_id}:{n}".encode(), digest_size=10).hexdigest()
-    return f"{correlation_id[:13]}-8{digest[:3]}-{'89ab'[int(digest[3], 16) & 3]}{digest[4:7]}-{digest[7:19]}"
+    return f"{correlation_id[:13]}-8{digest[:3]}-{_VARIANT[digest[3]]}{digest[4:7]}-{digest[7:19]}"
+
+
+def event_ids(correlation_id: str, command_id: str, count: int) -> list[str]:
+    """The ids of the first `count` events that a command records."""
+    start, named = f"{correlation_id[:13]}-8", command_id.encode()
+    digests = [blake2b(b"%b:%d" % (named, n), digest_size=10).hexdigest() for n in range(count)]
+    return [f"{start}{d[:3]}-{_VARIANT[d[3]]}{d[4:7]}-{d[7:19]}" for d in digests]

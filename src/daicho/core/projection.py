@@ -177,11 +177,24 @@ class Crud(Table[RowT]):
     """Master data that needs neither commands nor events: a table of rows, kept by key.
 
     `products = Crud(Product, key="sku")` is a part of the App; write by `app.crud(products).put(row)`, read by
-    `views[products]`.
+    `views[products]`. With `path="/products"` it can be had over HTTP as well: `GET` of the table, `GET`, `PUT` and
+    `DELETE` of a row; `read` and `write` name the scopes that a caller needs for it. The last writer wins.
     """
 
-    def __init__(self, model: type[RowT], *, key: str | None = None, name: str | None = None) -> None:
+    def __init__(
+        self,
+        model: type[RowT],
+        *,
+        key: str | None = None,
+        name: str | None = None,
+        path: str | None = None,
+        read: Sequence[str] = (),
+        write: Sequence[str] = (),
+    ) -> None:
         self.row_type = model
+        self.path, self.read, self.write = path, tuple(read), tuple(write)
+        if path is not None and (not path.startswith("/") or path.endswith("/") or "{" in path):
+            raise WiringError(f"{path!r} is no path for the rows of {model.__name__}", do="write `/products`")
         indexable(model)
         self.key = key or model.__struct_fields__[0]
         self.name = name or model.__name__.lower()

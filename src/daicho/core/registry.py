@@ -13,6 +13,7 @@ from daicho.core.errors import (
     WiringError,
 )
 from daicho.core.fingerprint import fingerprint
+from daicho.core.founding import FOUNDED, Founded, HasFounding
 from daicho.core.messages import Event
 from daicho.core.upcasting import Upcaster, Upcasters
 
@@ -53,7 +54,10 @@ class Registry:
             self._classes[name] = cls
             self._decoders[name, version], self._targets[name, version] = decoder_for(cls), cls
             self._fast[name, version] = plain_decoder(cls, codec)
+        # a class of our own, which no part names; not among the fast ones, so that the way of the others stays short
+        self._decoders[FOUNDED, 1], self._targets[FOUNDED, 1] = decoder_for(Founded), Founded
         self._check = {cls: self._decoders[name, cls.__schema_version__] for name, cls in self._classes.items()}
+        self._check[Founded] = self._decoders[FOUNDED, 1]
         steps = list(upcasters)
         self._steps = [step.function for step in sorted(steps, key=lambda step: (step.type, step.version))]
         chain = Upcasters(steps)
@@ -138,12 +142,18 @@ class Registry:
 
     def decode_all(self, events: Sequence[tuple[int, int, str, int, bytes]]) -> list[Event]:
         """Events as position, version, type, schema version and data, decoded. Raises what `decode` raises, and for
-        one that cannot be read nothing is told of the others."""
+        one that cannot be read nothing is told of the others. Raises HasFounding if one of them is a founding one."""
         fast = self._fast
         try:
             return [fast[name, version](data) for _, _, name, version, data in events]
         except Exception:  # noqa: BLE001 - some are in the other encoding, of an old version, or an error
+            if any(event[2] == FOUNDED for event in events):
+                raise HasFounding from None
             return [self.decode(name, version, data, at) for at, _, name, version, data in events]
+
+    def read_as(self, name: str, version: int) -> type[Event] | None:
+        """The class that events stored so are read as; None if they cannot be."""
+        return self._targets.get((name, version))
 
     def knows(self, name: str, version: int) -> bool:
         return (name, version) in self._decoders

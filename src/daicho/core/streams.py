@@ -4,7 +4,7 @@ import re
 
 from daicho.core.errors import InvalidMessage
 
-__all__ = ["Position", "category_of", "check_category", "id_of", "stream_name"]
+__all__ = ["Position", "apart", "category_of", "check_category", "id_of", "stream_name"]
 
 _CATEGORY = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)*\Z")
 _LONGEST = 255
@@ -31,6 +31,11 @@ class Position(int):
     @property
     def number(self) -> int:
         return self & ((1 << _EPOCH_SHIFT) - 1)
+
+
+def apart(position: int, head: int) -> int:
+    """How many positions lie between the two, at most; 0 if `head` is not behind. Numbers go on in a new epoch."""
+    return max(1, Position(head).number - Position(position).number) if head > position else 0
 
 
 def check_category(category: str) -> str:

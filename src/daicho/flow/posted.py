@@ -7,13 +7,14 @@ from collections.abc import Mapping
 
 import msgspec
 
-from daicho.core.errors import ConcurrencyError, DaichoError, MessageError, NotRunning, Rejected, StoreError
+from daicho.core.errors import ConcurrencyError, MessageError, NotRunning, Rejected, StoreError
 from daicho.core.messages import Command, Receipt
 from daicho.core.times import to_text
+from daicho.flow.outcomes import Outcomes
 from daicho.ports.checkpoint_store import CheckpointStore
 from daicho.ports.clock import Clock
 from daicho.ports.command_log import CommandLog
-from daicho.ports.command_sender import CommandSender, Envelope, unpack
+from daicho.ports.command_sender import CommandSender, Envelope, packed, unpack
 from daicho.ports.event_store import CommandOutcome
 from daicho.ports.probe import Probe
 
@@ -23,7 +24,9 @@ _log = logging.getLogger("daicho")
 _AT_ONCE = 200
 _ATTEMPTS = 5
 _POLL = 0.5
+_STRAYS_EVERY = 2.0
 NAME = "posted"
+"""Before the name of the service: the checkpoint of who carries out its posted commands."""
 
 
 class Postman:
@@ -38,16 +41,22 @@ class Postman:
         clock: Clock,
         probe: Probe,
         owner: str,
+        service: str,
+        outcomes: Outcomes,
     ) -> None:
+        """`service`: this one; several may share a store, and each carries out what is for it."""
+        self._name, self._service, self._outcomes = f"{NAME}:{service}", service, outcomes
         self._log, self._checkpoints, self._send, self._commands = log, checkpoints, sender, commands
         self._clock, self._probe, self._owner = clock, probe, owner
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._attempts: dict[str, int] = {}
+        self._names = list(commands)
+        self._look_for_strays_at = 0.0
 
     async def start(self) -> None:
-        await self._checkpoints.register(NAME, position=0)
+        await self._checkpoints.register(self._name, position=0)
         self._task = asyncio.create_task(self._run(), name="daicho-postman")
 
     async def stop(self) -> None:
@@ -73,7 +82,7 @@ class Postman:
                 await self._deliver()
             except NotRunning:
                 return
-            except DaichoError:
+            except Exception:  # noqa: BLE001 - told and tried again: the postman never dies silently
                 _log.exception("posted commands could not be carried out; trying again")
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_POLL):
@@ -81,21 +90,38 @@ class Postman:
 
     async def _deliver(self) -> None:
         while True:
-            pending = await self._log.pending(limit=_AT_ONCE)
+            pending = await self._log.pending(limit=_AT_ONCE, names=self._names)
             if not pending:
+                await self._give_up_strays()
                 if not self._wake.is_set():  # else something was posted since we looked
                     self._idle.set()
                 return
-            if await self._checkpoints.claim(NAME, self._owner) is None:
+            if await self._checkpoints.claim(self._name, self._owner) is None:
                 return  # another process is at it
             await asyncio.gather(*[self._carry_out(outcome) for outcome in pending])
 
+    async def _give_up_strays(self) -> None:
+        """What is for this service, and nobody handles: a part was taken away after it had been posted."""
+        now = asyncio.get_running_loop().time()
+        if now < self._look_for_strays_at:
+            return
+        self._look_for_strays_at = now + _STRAYS_EVERY
+        for outcome in await self._log.pending(limit=_AT_ONCE):
+            if outcome.name in self._commands or not self._is_ours(outcome):
+                continue
+            if await self._checkpoints.claim(self._name, self._owner) is None:
+                return
+            await self._finish(outcome, "failed", f"no part of this App handles {outcome.name}")
+
+    def _is_ours(self, outcome: CommandOutcome) -> bool:
+        try:
+            return packed(outcome).to in (None, self._service)
+        except msgspec.MsgspecError:
+            return True
+
     async def _carry_out(self, outcome: CommandOutcome) -> None:
         self._probe("post.before")
-        cls = self._commands.get(outcome.name)
-        if cls is None:
-            await self._finish(outcome, "failed", f"no part of this App handles {outcome.name}")
-            return
+        cls = self._commands[outcome.name]
         envelope: Envelope | None = None
         try:
             envelope = unpack(outcome, cls)
@@ -120,20 +146,28 @@ class Postman:
         else:
             if not receipt.events or receipt.duplicate:
                 await self._finish(outcome, "done", None, receipt)
+            else:
+                await self._outcomes.tell(_finished(outcome, "done", None, receipt, self._clock))
 
     async def _finish(
         self, outcome: CommandOutcome, state: str, reason: str | None, receipt: Receipt | None = None
     ) -> None:
         self._attempts.pop(outcome.command_id, None)
-        await self._log.record(
-            msgspec.structs.replace(
-                outcome,
-                state=state,
-                reason=reason,
-                payload=None,
-                stream=receipt.stream if receipt else None,
-                version=receipt.version if receipt else 0,
-                position=int(receipt.position) if receipt else 0,
-                finished_at=to_text(self._clock.now()),
-            )
-        )
+        finished = _finished(outcome, state, reason, receipt, self._clock)
+        await self._log.record(finished)
+        await self._outcomes.tell(finished)
+
+
+def _finished(
+    outcome: CommandOutcome, state: str, reason: str | None, receipt: Receipt | None, clock: Clock
+) -> CommandOutcome:
+    return msgspec.structs.replace(
+        outcome,
+        state=state,
+        reason=reason,
+        payload=None,
+        stream=receipt.stream if receipt else None,
+        version=receipt.version if receipt else 0,
+        position=int(receipt.position) if receipt else 0,
+        finished_at=to_text(clock.now()),
+    )

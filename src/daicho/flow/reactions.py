@@ -230,6 +230,7 @@ class Reaction:
             cause=record.event_id,
             handler=self.part.name,
             hops=int(metadata.get("hops", "0")) + 1,
+            metadata={"traceparent": metadata["traceparent"]} if "traceparent" in metadata else {},
             may_repeat=again or record.position <= self._may_repeat_to,
             trusted=True,
         )

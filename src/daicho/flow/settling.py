@@ -7,8 +7,10 @@ from daicho.core.errors import StaleAnswer, Unsettled
 from daicho.core.messages import Receipt
 from daicho.core.segments import root_of
 from daicho.flow.posted import Postman
+from daicho.flow.timekeeper import Timekeeper
 from daicho.ports.dead_letter_store import DeadLetterStore
 from daicho.ports.event_store import EventStore, Selection
+from daicho.read.orphans import Orphans
 from daicho.read.progress import Progress
 
 __all__ = ["Settling"]
@@ -23,18 +25,23 @@ class Settling:
         letters: DeadLetterStore,
         progress: Progress,
         postman: Postman,
+        timekeeper: Timekeeper,
         processors: Callable[[], Sequence[str]],
+        orphans: Orphans,
     ) -> None:
+        self._orphans = orphans
         self._store, self._letters, self._progress = store, letters, progress
-        self._postman, self._processors = postman, processors
+        self._postman, self._timekeeper, self._processors = postman, timekeeper, processors
 
     async def settled(self, receipt: Receipt, within: float) -> None:
         """Returns when every event of the receipt's flow has been handled by every processor.
 
-        Raises Unsettled if one of them was parked, StaleAnswer if `within` seconds did not suffice.
+        Raises Unsettled if one of them was parked, StaleAnswer if `within` seconds did not suffice, OrphanedPosition if
+        what the receipt is for was lost in a failover.
         """
         deadline = asyncio.get_running_loop().time() + within
         position = int(receipt.position)
+        await self._orphans.check(position)
         while True:
             await self._reach(position, deadline, within)
             newest = await self._store.read(
@@ -57,13 +64,14 @@ class Settling:
             )
 
     async def at_rest(self, within: float) -> None:
-        """Returns when nothing is left to do anywhere: posted commands run, every processor at the head of the log."""
+        """Returns when nothing is left to do anywhere: posted commands run, what is due done,
+        every processor at the head of the log."""
         deadline = asyncio.get_running_loop().time() + within
         while True:
             await self._postman.idle()
             head = await self._store.head()
             await self._reach(head, deadline, within)
-            if await self._store.head() == head:
+            if not await self._timekeeper.ring() and await self._store.head() == head:
                 return
 
     async def _reach(self, position: int, deadline: float, within: float) -> None:

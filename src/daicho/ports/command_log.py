@@ -19,8 +19,8 @@ class CommandLog(Protocol):
 
     async def outcome(self, command_id: str) -> CommandOutcome | None: ...
 
-    async def pending(self, *, limit: int) -> Sequence[CommandOutcome]:
-        """Posted commands that have not been handled, oldest first."""
+    async def pending(self, *, limit: int, names: Sequence[str] | None = None) -> Sequence[CommandOutcome]:
+        """Posted commands that have not been handled, oldest first; those of these names, if any are given."""
         ...
 
     async def outcomes(

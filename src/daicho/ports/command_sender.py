@@ -13,7 +13,7 @@ from daicho.core.times import from_text, to_text
 from daicho.ports.event_store import CommandOutcome
 from daicho.ports.storage import Joined
 
-__all__ = ["CommandSender", "Envelope", "pack", "unpack"]
+__all__ = ["CommandSender", "Envelope", "Packed", "pack", "packed", "unpack"]
 
 
 class Envelope(msgspec.Struct, kw_only=True, gc=False):
@@ -45,6 +45,8 @@ class Envelope(msgspec.Struct, kw_only=True, gc=False):
     """When it was posted; empty for a command that is handled as it comes."""
     posted: bool = False
     """True if it is in the command log as pending, and its outcome belongs there."""
+    source: str = ""
+    """The service that sent it over the bus; empty if it did not come that way."""
     within: Joined | None = None
     """The caller's transaction, if it is to be part of one."""
 
@@ -61,43 +63,58 @@ class CommandSender(Protocol):
         ...
 
 
-class _Packed(msgspec.Struct, kw_only=True):
+class Packed(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A posted command as the command log keeps it."""
+
     command: msgspec.Raw
     occurred_at: str | None = None
     expected: int | None = None
     metadata: dict[str, str] = {}
+    hops: int = 0
+    to: str | None = None
+    """The service that it is for."""
 
 
 _encode = encoder_for("json")
 
 
-def pack(envelope: Envelope) -> bytes:
+def pack(envelope: Envelope, to: str | None = None) -> bytes:
     """What the command log keeps of a posted command, so that it can run later, elsewhere."""
     expected = envelope.expected if isinstance(envelope.expected, int) else None
     return _encode(
-        _Packed(
+        Packed(
             command=msgspec.Raw(_encode(envelope.command)),
             occurred_at=to_text(envelope.occurred_at) if envelope.occurred_at else None,
             expected=expected,
             metadata=dict(envelope.metadata),
+            hops=envelope.hops,
+            to=to,
         )
     )
 
 
+def packed(outcome: CommandOutcome) -> Packed:
+    """What `pack` made. Raises msgspec.MsgspecError."""
+    return msgspec.json.decode(outcome.payload or b"", type=Packed)
+
+
 def unpack(outcome: CommandOutcome, cls: type[Command]) -> Envelope:
     """The envelope of a posted command. Raises msgspec.ValidationError if the class no longer fits."""
-    packed = msgspec.json.decode(outcome.payload or b"", type=_Packed)
+    kept = packed(outcome)
     return Envelope(
-        command=msgspec.json.decode(packed.command, type=cls),
+        command=msgspec.json.decode(kept.command, type=cls),
         command_id=outcome.command_id,
         correlation_id=outcome.correlation_id or outcome.command_id,
         name=outcome.name,
         actor=outcome.actor,
         tenant=outcome.tenant,
         key=outcome.key,
-        expected=packed.expected,
-        occurred_at=from_text(packed.occurred_at) if packed.occurred_at else None,
-        metadata=packed.metadata,
+        expected=kept.expected,
+        occurred_at=from_text(kept.occurred_at) if kept.occurred_at else None,
+        cause=outcome.cause,
+        handler=outcome.handler,
+        hops=kept.hops,
+        metadata=kept.metadata,
         received_at=outcome.received_at,
         may_repeat=True,
         trusted=True,

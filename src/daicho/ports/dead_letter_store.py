@@ -77,7 +77,8 @@ class DeadLetterStore(Protocol):
     async def retried(
         self, processor: str, numbers: Sequence[int], *, error: str | None = None, code: str | None = None
     ) -> None:
-        """Notes that the letters went through, or that `code` failed on them again with `error`."""
+        """Notes that the letters went through, or that `code` failed on them again with `error`: except those that
+        somebody has given up meanwhile."""
         ...
 
     async def skip(self, number: int, reason: str) -> None:

@@ -1,7 +1,7 @@
 """The register itself: append, read, wait."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 
@@ -9,10 +9,12 @@ from daicho.core.conditions import ANY, AppendCondition, Criteria, Expected
 from daicho.core.stored import NewEvent, StoredEvent
 from daicho.core.streams import category_of
 from daicho.ports.snapshot_store import Snapshot
+from daicho.ports.state_store import StateRow, StateWrite
 
 __all__ = [
     "Appended",
     "AppendRequest",
+    "Beginning",
     "CommandOutcome",
     "EventStore",
     "InlineTransaction",
@@ -24,12 +26,14 @@ __all__ = [
 ]
 
 
-class StreamWrite(msgspec.Struct, frozen=True, kw_only=True):
+class StreamWrite(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Events for one stream, in order, if the stream is at the expected version."""
 
     stream: str
     events: tuple[NewEvent, ...]
     expected: Expected = ANY
+    state: StateWrite | None = None
+    """The state after these events, for the stream's row; written with them or not at all."""
 
 
 class CommandOutcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -89,6 +93,9 @@ class AppendRequest(msgspec.Struct, frozen=True, kw_only=True):
     is not empty. Replaces an earlier outcome of the same command id."""
     inline: Callable[[InlineTransaction, Sequence[StoredEvent]], None] | None = None
     """Called inside the transaction, after the events are in. If it raises, this request is undone, alone."""
+    epoch: int | None = None
+    """The epoch in which the expected versions were looked at. If another has begun since, the same number may stand
+    for other events, so the request is refused, unless its own events are there. None: nobody looked at any."""
 
 
 class Appended(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -187,8 +194,13 @@ class EventStore(Protocol):
         thereby told. If that one is missing, the snapshot is of another history."""
         ...
 
+    async def load_state(self, stream: str, *, limit: int) -> tuple[StateRow | None, list[Narrow]]:
+        """The row that keeps the stream's state, and up to `limit` events behind it: none, unless somebody appended
+        without writing the row. Without a row, events from the beginning."""
+        ...
+
     async def stream_version(self, stream: str) -> int:
-        """Number of events in the stream; 0 if there is none."""
+        """Version of the stream's last event: how many it had ever; 0 if there is none."""
         ...
 
     async def head(self) -> int:
@@ -205,4 +217,14 @@ class EventStore(Protocol):
 
     async def counts(self) -> dict[tuple[str, int], int]:
         """How many events there are of each type and schema version. Reads everything: for reports."""
+        ...
+
+
+@runtime_checkable
+class Beginning(Protocol):
+    """A store that can send a lone append on its way before anything else happens in the event loop."""
+
+    def begin(self, request: AppendRequest, told: Callable[[Appended | Exception], None], /) -> bool:
+        """As `append` of this one request, but begun when this returns True; `told` is then called once, with what
+        `append` would have answered or raised. False, and nothing was done: it takes `append`."""
         ...

@@ -8,7 +8,9 @@ from daicho.ports.checkpoint_store import CheckpointStore
 from daicho.ports.command_log import CommandLog
 from daicho.ports.dead_letter_store import DeadLetterStore
 from daicho.ports.event_store import EventStore
+from daicho.ports.scheduler import Scheduler
 from daicho.ports.snapshot_store import SnapshotStore
+from daicho.ports.state_store import StateStore
 from daicho.ports.view_store import ViewStore
 
 __all__ = ["Finding", "Joinable", "Joined", "Migratable", "MigrationState", "Storage"]
@@ -77,7 +79,17 @@ class Joinable(Protocol):
         ...
 
 
-class Storage(EventStore, SnapshotStore, CheckpointStore, DeadLetterStore, CommandLog, ViewStore, Protocol):
+class Storage(
+    EventStore,
+    SnapshotStore,
+    StateStore,
+    CheckpointStore,
+    DeadLetterStore,
+    CommandLog,
+    Scheduler,
+    ViewStore,
+    Protocol,
+):
     """All ports over one database, so that rows, checkpoints and events can share a transaction."""
 
     @property

@@ -7,12 +7,13 @@ from typing import Any, Generic, TypeVar
 from daicho.core.join import JoinFold
 from daicho.core.projection import Fold
 from daicho.core.registry import Registry
-from daicho.core.segments import WHOLE, Segment
+from daicho.core.segments import WHOLE, Segment, root_of
 from daicho.core.sql_projection import SqlFold
 from daicho.ports.checkpoint_store import Advance, Checkpoint, CheckpointStore
 from daicho.ports.view_store import TableSpec, ViewChange, ViewStore
 from daicho.read.changes import Changes
 from daicho.read.generations import ADOPTED, may_adopt, processor_name, standing
+from daicho.read.orphans import Orphans
 
 __all__ = ["Build", "processor_name"]
 
@@ -37,6 +38,7 @@ class Build(Generic[F]):
         self.name = segment.name(processor_name(table))
         self.complete_at = 0
         self.moving: asyncio.Future[None] | None = None
+        self.is_begun = True
         self.types = frozenset(registry.names_of(fold.events))
         self.changes = Changes()
         """Told of every row that was written."""
@@ -45,8 +47,15 @@ class Build(Generic[F]):
         """Why this process may not fold events into these rows; empty if it may."""
         self.adopted = False
         """Whether other code has built these rows, and this one, which was never deployed, goes on with them."""
+        self.orphans: Orphans | None = None
         self._follows = False
         """Whether a running App moves it from build to build."""
+
+    @property
+    def is_orphaned(self) -> bool:
+        """Whether its rows are known to have seen events that a failover has lost."""
+        known = self.orphans.known if self.orphans is not None else frozenset[str]()
+        return bool(known) and any(root_of(each) == root_of(self.name) for each in known)
 
     def move_to(self, generation: int) -> None:
         self.refused = _UNKNOWN  # before anything else: appends, which look at it, may run in another thread

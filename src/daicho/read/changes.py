@@ -31,6 +31,14 @@ class Altered:
         self._after, self._before = after, before
         self._fields: dict[str, _Field] = {}
 
+    def rows_of(self, key: str) -> tuple[Row | None, Row | None]:
+        """What the row was, as far as that is known, and what it is."""
+        return self._before.get(key), self._after[key]
+
+    def is_known(self, key: str) -> bool:
+        """Whether it is certain what the row was."""
+        return key in self._before
+
     def matching(self, equals: Mapping[str, object]) -> set[str]:
         """Keys of those whose fields equal these values, or did. In doubt, they do."""
         found = set(self.keys)

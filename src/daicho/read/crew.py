@@ -11,8 +11,10 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
+from msgspec import field
 
 from daicho.core.errors import StoreClosed, StoreError
 from daicho.core.segments import WHOLE, Segment, root_of, segment_of
@@ -34,8 +36,7 @@ _NEWCOMER = 1.0
 """Seconds after which another process counts: who only comes to send a command is not worth a change."""
 
 
-@dataclass(eq=False)
-class Job:
+class Job(msgspec.Struct, eq=False):
     """One projection or reaction of the App, and the processors that may run it, or segments of it, here."""
 
     whole: Runnable

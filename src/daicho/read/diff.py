@@ -5,9 +5,10 @@ from typing import Any
 
 import msgspec
 
+from daicho.core.segments import Segment
 from daicho.ports.view_store import Mark, TableSpec, ViewStore
 
-__all__ = ["Cause", "ChangedRow", "Comparison", "Diff", "Span"]
+__all__ = ["Cause", "ChangedRow", "Comparison", "Diff", "Span", "together"]
 
 _PAGE = 500
 _EXAMPLES = 5
@@ -70,6 +71,20 @@ class Span(msgspec.Struct):
     @property
     def is_same(self) -> bool:
         return self.old == self.new
+
+
+def together(spans: Sequence[tuple[Segment, Span]]) -> Span:
+    """Of each span the rows of its segment, as far as all of them reach."""
+    end = min((span.end for _, span in spans if span.end is not None), default=None)
+
+    def of(segment: Segment, rows: Mapping[str, Any]) -> dict[str, Any]:
+        return {key: row for key, row in rows.items() if segment.holds(key) and (end is None or key <= end)}
+
+    old, new = dict[str, Any](), dict[str, Any]()
+    for segment, span in spans:
+        old |= of(segment, span.old)
+        new |= of(segment, span.new)
+    return Span(old, new, end)
 
 
 class Comparison:

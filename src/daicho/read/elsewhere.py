@@ -21,6 +21,7 @@ from daicho.ports.read_store import Placed, ReadStore
 from daicho.ports.storage import Storage
 from daicho.ports.view_store import TableSpec, ViewChange
 from daicho.read.forwarding import Forwarding
+from daicho.read.orphans import Orphans, orphaned
 
 __all__ = ["Elsewhere"]
 
@@ -34,12 +35,18 @@ class Elsewhere(Forwarding[ReadStore]):
     def __init__(self, store: ReadStore, register: Storage, clock: Clock) -> None:
         super().__init__(store)
         self._register, self._clock = register, clock
+        self.orphans: Orphans | None = None
+        """Knows what a failover of the register has lost."""
 
     # -- writing --------------------------------------------------------------------------------------------------
 
     async def resume(self, checkpoint: Checkpoint, table: TableSpec) -> int:
-        """Where to go on, for the new owner: where the rows are, whatever was noted here."""
+        """Where to go on, for the new owner: where the rows are, whatever was noted here. Raises OrphanedPosition if
+        they have seen what was lost in a failover of the register; noted it is then."""
         position = await self.store.fence(checkpoint.processor, checkpoint.token)
+        if position is not None and self.orphans is not None and (lost := self.orphans.lost(position)):
+            await self.orphans.note(checkpoint.processor, position, self.store.url)
+            raise orphaned(position, lost)
         if position is None:
             # never written, or lost with everything else over there: then the way begins anew
             await self.store.open_table(table)
@@ -84,6 +91,8 @@ class Elsewhere(Forwarding[ReadStore]):
             await register.advance(move)
         if change.retried:
             await register.retried(move.processor, change.retried)
+            if move.new == move.old:
+                await register.advance(move)  # nowhere, but others see that rows have changed
 
     async def forget(self, processor: str) -> None:
         await self.store.forget(processor)

@@ -68,6 +68,8 @@ class Feed:
         self._fetching: dict[int, asyncio.Future[Page | None]] = {}
         self._coming: set[asyncio.Task[Page]] = set()
         self.head = 0
+        self._turn = 0
+        """Grows when what was read has to be forgotten."""
         self._moved = asyncio.Event()
         self._waiting = 0
         self._wanted = asyncio.Event()
@@ -97,6 +99,12 @@ class Feed:
             self.head = await self._store.wait(self.head)
             self._moved.set()
             self._moved = asyncio.Event()
+
+    def forget(self) -> None:
+        """What was read is not history any more. Whoever is in the middle of a page finds out when it commits."""
+        self._turn += 1
+        self._pages.clear()
+        self.nudge()
 
     def nudge(self) -> None:
         """Lets everybody who waits look again."""
@@ -182,7 +190,7 @@ class Feed:
 
     async def _fetch(self, after: int) -> Page:
         future: asyncio.Future[Page | None] = asyncio.get_running_loop().create_future()
-        self._fetching[after] = future
+        self._fetching[after], turn = future, self._turn
         try:
             # what lies up to the head is final: where several write at once, a store need not look for it again
             head = self.head
@@ -199,7 +207,7 @@ class Feed:
         page = Page(after, events, self._registry)
         if len(events) < self._page_size:
             page.last = max(page.last, head)  # behind the last event only positions that were given up
-        if events:
+        if events and turn == self._turn:
             self._pages[after] = page
             if len(self._pages) > _PAGES_KEPT:
                 self._pages.popitem(last=False)

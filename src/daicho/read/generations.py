@@ -18,6 +18,7 @@ import msgspec
 from daicho.core.errors import LostLease
 from daicho.core.messages import Row
 from daicho.core.segments import WHOLE, Segment, segment_of
+from daicho.core.streams import apart
 from daicho.ports.checkpoint_store import CUT, NOBODY, PAUSED, Checkpoint
 from daicho.ports.storage import Storage
 from daicho.ports.view_store import TableSpec, ViewStore
@@ -166,7 +167,7 @@ class Generations:
             live=number == live,
             built=number == live or any(c.processor in (BUILT + name, FORMER + name) for c in checkpoints),
             position=position,
-            events_behind=max(0, head - position),
+            events_behind=apart(position, head),
             code=fold,
             own=fold == code,
         )
@@ -176,6 +177,10 @@ class Generations:
 
     async def position(self, number: int) -> int:
         return min((c.position for c in _at_work(await self._checkpoints(number))), default=0)
+
+    async def furthest(self, number: int) -> int:
+        """Where the fastest part of it stands."""
+        return max((c.position for c in _at_work(await self._checkpoints(number))), default=0)
 
     async def segments(self, number: int) -> Sequence[Segment]:
         """What it is cut into; one that is not begun is whole."""
@@ -213,15 +218,12 @@ class Generations:
                 await self._storage.unseat(checkpoint.processor)
 
     @asynccontextmanager
-    async def held(self, number: int, owner: str) -> AsyncGenerator[tuple[int, int], None]:
-        """No process writes rows of this generation meanwhile, except inline. Yields where its slowest part stands,
-        and where its fastest."""
+    async def held(self, number: int, owner: str) -> AsyncGenerator[dict[Segment, int], None]:
+        """No process writes rows of this generation meanwhile, except inline. Yields where each part of it stands."""
         holder = builder_name(owner)
-        positions = [0]
         try:
-            if pieces := _at_work(await self._checkpoints(number)):
-                positions = [await self._hold(piece, holder) for piece in pieces]
-            yield min(positions), max(positions)
+            pieces = _at_work(await self._checkpoints(number))
+            yield {segment_of(piece.processor): await self._hold(piece, holder) for piece in pieces} or {WHOLE: 0}
         finally:
             await self._storage.release(holder)
 

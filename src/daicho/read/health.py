@@ -9,15 +9,20 @@ import msgspec
 
 from daicho.core.errors import StoreError
 from daicho.core.segments import root_of
+from daicho.core.streams import apart, id_of
 from daicho.ports.checkpoint_store import CUT, PAUSED, Checkpoint
 from daicho.ports.dead_letter_store import DeadLetterStore
 from daicho.ports.event_store import Selection
+from daicho.ports.scheduler import STUCK
 from daicho.ports.storage import Storage
+from daicho.read.orphans import Orphans, told
 
 __all__ = ["LATE", "Health", "Own", "Problem", "Status", "examine", "unreachable"]
 
 LATE = 60.0
 """Seconds that a reader or a posted command may be behind before it is a problem."""
+_MOST_STUCK = 100
+_READERS = ("projection", "reaction", "process", "courier", "relay")
 Status: TypeAlias = Literal["ok", "degraded", "down"]
 
 
@@ -64,7 +69,13 @@ async def examine(
     look = _Look(storage, now, late)
     try:
         async with asyncio.timeout(within):
-            problems = [*await look.parked(), *await look.readers(readers, own or {}), *await look.posted()]
+            problems = [
+                *await look.parked(),
+                *await look.readers(readers, own or {}),
+                *await look.posted(),
+                *await look.stuck(),
+                *await look.orphans(),
+            ]
     except TimeoutError:
         return unreachable(f"it did not answer within {within:g} s")
     except StoreError as error:
@@ -96,6 +107,23 @@ class _Look:
         detail = f"{pending[0].name} has been pending for {age:.0f} s"
         return [Problem(what="posted commands", detail=detail, do="start the app: no process carries them out")]
 
+    async def stuck(self) -> list[Problem]:
+        """Instances of process managers that cannot go on without help."""
+        names = {root_of(c.processor) for c in await self._storage.checkpoints() if c.processor.startswith("process:")}
+        found: list[Problem] = []
+        for name in sorted(names):
+            notes = await self._storage.timers(name, name=STUCK, limit=_MOST_STUCK)
+            if notes:
+                many = f"{len(notes)}{'+' if len(notes) == _MOST_STUCK else ''}"
+                what = "instance is" if len(notes) == 1 else "instances are"
+                do = "`daicho process stuck` tells why; mend it, then `daicho process nudge`, or `compensate`"
+                found.append(Problem(what=name, detail=f"{many} {what} stuck: {id_of(notes[0].key)}", do=do))
+        return found
+
+    async def orphans(self) -> list[Problem]:
+        found = await Orphans(self._storage, self._storage).all()
+        return [Problem(what=each.checkpoint, detail=told(each), do=each.do) for each in found]
+
     async def readers(self, wanted: Collection[str] | None, own: Mapping[str, Own]) -> list[Problem]:
         storage = self._storage
         head = await storage.head()
@@ -110,7 +138,7 @@ class _Look:
         """Not a build that readers do not see, nor what is no reader of the log, nor one that the app has dropped."""
         kind, _, rest = root_of(processor).partition(":")
         name, _, build = rest.partition("@")
-        if kind not in ("projection", "reaction") or (wanted is not None and _without_build(processor) not in wanted):
+        if kind not in _READERS or (wanted is not None and _without_build(processor) not in wanted):
             return False
         if not build.isdecimal():
             return True
@@ -119,7 +147,7 @@ class _Look:
 
     async def _reader(self, checkpoint: Checkpoint, head: int, own: Own | None) -> Problem | None:
         position = own.position if own and own.position is not None else checkpoint.position
-        behind = max(0, head - position)
+        behind = apart(position, head)
         age = await self._age(position) if behind else 0.0
         where = f"position {position}, {behind} events, {age:.0f} s behind" if behind else f"position {position}"
         is_late = age > self._late

@@ -15,46 +15,14 @@ from daicho.core.registry import Registry
 from daicho.core.stored import StoredEvent, all_recorded, recorded
 from daicho.core.times import to_text
 from daicho.ports.command_log import CommandLog
-from daicho.ports.event_store import CommandOutcome, EventStore, Selection
+from daicho.ports.event_store import EventStore, Selection
 from daicho.read.feed import Feed
+from daicho.read.orphans import Orphans, orphaned
+from daicho.read.story import Story, Trace, TraceNode
 
 __all__ = ["History", "Trace", "TraceNode"]
 
 _PAGE = 1000
-
-
-class TraceNode(msgspec.Struct, kw_only=True):
-    """A command or an event of a flow, and what it led to."""
-
-    kind: str
-    """`command` or `event`."""
-    name: str
-    id: str
-    stream: str | None = None
-    version: int | None = None
-    position: int | None = None
-    at: str | None = None
-    """Recorded at (an event), finished at (a command without events): ISO 8601."""
-    actor: str | None = None
-    handler: str | None = None
-    """The event handler that sent the command; None from outside."""
-    outcome: str = "done"
-    """`done`, `rejected`, `failed` or `pending`."""
-    reason: str | None = None
-    data: Any = None
-    """The event's stored content as builtins."""
-    children: list["TraceNode"] = []
-
-
-class Trace(msgspec.Struct, kw_only=True):
-    """Everything that one command from outside led to."""
-
-    correlation_id: str
-    roots: list[TraceNode]
-    events: int
-    commands: int
-    seconds: float
-    """From the first event recorded to the last."""
 
 
 class History:
@@ -62,6 +30,7 @@ class History:
 
     def __init__(self, store: EventStore, log: CommandLog, registry: Registry, feed: Feed | None = None) -> None:
         self._store, self._log, self._registry, self.feed = store, log, registry, feed
+        self.orphans: Orphans | None = None
 
     def recorded(self, event: StoredEvent) -> RecordedEvent[Any]:
         """Decoded and upcast."""
@@ -136,12 +105,17 @@ class History:
         stream: str | None = None,
         types: tuple[str, ...] | None = None,
     ) -> AsyncIterator[RecordedEvent[Any]]:
-        """Every event behind `after`, then each new one as it is recorded, without end."""
+        """Every event behind `after`, then each new one as it is recorded, without end. Raises OrphanedPosition if some
+        of what it has given was lost in a failover."""
         if self.feed is None:
             raise InvalidMessage("this App is open for reading only", do="subscribe inside `async with app:`")
         position = after
+        if self.orphans is not None:
+            await self.orphans.check(after)
         while True:
             head = self.feed.head
+            if self.orphans is not None and (lost := self.orphans.lost(position)):
+                raise orphaned(position, lost)
             while True:
                 # a stream is read here by position as well: it has to be told apart from what was seen already
                 page = await self._store.read(
@@ -182,55 +156,15 @@ class History:
         correlation = await self.correlation_of(reference)
         if correlation is None:
             return None
-        commands: dict[str, TraceNode] = {}
-        causes: dict[str, str | None] = {}
-        events: dict[str, TraceNode] = {}
-        first = last = None
-        async for event in self.stored(Selection(correlation_id=correlation)):
-            metadata = msgspec.json.decode(event.metadata, type=dict[str, str])
-            command = commands.get(event.causation_id)
-            if command is None:
-                command = commands[event.causation_id] = TraceNode(
-                    kind="command",
-                    name=metadata.get("command", "?"),
-                    id=event.causation_id,
-                    stream=event.stream,
-                    actor=event.actor,
-                    handler=metadata.get("handler"),
-                    at=event.recorded_at,
-                    children=[],
-                )
-                causes[event.causation_id] = metadata.get("cause")
-            node = TraceNode(
-                kind="event",
-                name=event.type,
-                id=event.event_id,
-                stream=event.stream,
-                version=event.version,
-                position=event.position,
-                at=event.recorded_at,
-                actor=event.actor,
-                data=_shown(event),
-                children=[],
-            )
-            command.children.append(node)
-            events[event.event_id] = node
-            first, last = first or event.recorded_at, event.recorded_at
-        for outcome in await self._log.outcomes(correlation_id=correlation, limit=1000):
-            if outcome.command_id not in commands:
-                commands[outcome.command_id] = _without_events(outcome)
-                causes[outcome.command_id] = outcome.cause
-        roots: list[TraceNode] = []
-        for command_id, node in commands.items():
-            cause = events.get(causes[command_id] or "")
-            (cause.children if cause else roots).append(node)
-        return Trace(
-            correlation_id=correlation,
-            roots=roots,
-            events=len(events),
-            commands=len(commands),
-            seconds=_seconds(first, last),
-        )
+        story = Story(correlation)
+        await story.add(self.stored(Selection(correlation_id=correlation)), self._log)
+        await self.expect(story)
+        return story.trace()
+
+    async def expect(self, story: Story, service: str | None = None) -> None:
+        """Adds what instances of process managers that took part, and are recorded here, still wait for."""
+        for stream in story.instances():
+            story.expect_of(stream, [event async for event in self.stored(Selection(stream=stream))], service)
 
 
 def _behind(selection: Selection, last: StoredEvent) -> Selection:
@@ -242,31 +176,3 @@ def _behind(selection: Selection, last: StoredEvent) -> Selection:
     if selection.newest_first:
         return msgspec.structs.replace(selection, up_to=last.position - 1)
     return msgspec.structs.replace(selection, after=last.position)
-
-
-def _shown(event: StoredEvent) -> Any:
-    try:
-        return msgspec.json.decode(event.data) if event.data[:1] == b"{" else msgspec.msgpack.decode(event.data)
-    except msgspec.DecodeError:
-        return repr(event.data)
-
-
-def _without_events(outcome: CommandOutcome) -> TraceNode:
-    return TraceNode(
-        kind="command",
-        name=outcome.name,
-        id=outcome.command_id,
-        stream=outcome.stream,
-        at=outcome.finished_at or outcome.received_at,
-        actor=outcome.actor,
-        handler=outcome.handler,
-        outcome=outcome.state,
-        reason=outcome.reason,
-        children=[],
-    )
-
-
-def _seconds(first: str | None, last: str | None) -> float:
-    if first is None or last is None:
-        return 0.0
-    return (datetime.fromisoformat(last) - datetime.fromisoformat(first)).total_seconds()

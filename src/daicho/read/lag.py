@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from daicho.core.segments import root_of
+from daicho.core.streams import apart
 from daicho.ports.checkpoint_store import CUT, PAUSED, Checkpoint
 from daicho.ports.event_store import EventStore, Selection
 from daicho.ports.storage import Storage
@@ -45,7 +46,7 @@ async def lag_of(
             Lag(
                 processor=name,
                 position=position,
-                events_behind=max(0, head - position),
+                events_behind=apart(position, head),
                 seconds_behind=await _age(storage, position, now) if position < head else 0.0,
                 parked=parked[name],
                 state=state,

@@ -1,7 +1,7 @@
 """Live queries: an answer, and the next one whenever it is another.
 
     this process:   rows committed ──Changes.tell──> Watch: do they concern what the answer was made of?
-    another one:    its checkpoint moved, seen by a look at the store ──> the same, but nobody knows which rows
+    another one:    its checkpoint was written, seen by a look at the store ──> the same, but nobody knows which rows
                                                    │ yes
                           asked again <────────────┘ ──> another answer? ──> Change
 
@@ -17,16 +17,19 @@ from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 import msgspec
 
-from daicho.core.errors import DaichoError, Rebuilding, StoreError
+from daicho.core.errors import DaichoError, OrphanedView, Rebuilding, StoreError
 from daicho.core.messages import Query
 from daicho.core.segments import Segment
 from daicho.read.changes import Altered, Changes, Interest
 from daicho.read.progress import Progress
-from daicho.read.queries import Queries, Reading, ViewState
+from daicho.read.queries import Queries, Reading, ViewState, is_kept
 
 __all__ = ["Change", "Live", "Watch"]
 
 R = TypeVar("R")
+Marks: TypeAlias = dict[Segment, tuple[int, int, str]]
+"""Of each segment: its position, its token, and when it was written last. Rows also change without the first, when a
+dead letter goes through."""
 Causes: TypeAlias = dict[str, set[str] | None]
 """By view: the keys of rows that were written. None: of any, or too many."""
 
@@ -39,6 +42,7 @@ _UNTOLD_EVERY = 1.0
 """Between two questions that read what other processes may change without a trace: Crud tables."""
 _LONGEST_PAUSE = 5.0
 _MOST_KEYS = 1000
+_NEVER = 2**63
 
 
 class Change(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
@@ -57,19 +61,38 @@ class _Noted(Reading):
 
     is_live = True
 
-    def __init__(self, after: int, within: float, position: Callable[[ViewState], int]) -> None:
-        super().__init__(after, asyncio.get_running_loop().time() + within)
+    def __init__(
+        self,
+        after: int,
+        within: float,
+        position: Callable[[ViewState], int],
+        tenant: str | None = None,
+        floor: Callable[[ViewState], int] | None = None,
+    ) -> None:
+        super().__init__(after, asyncio.get_running_loop().time() + within, tenant)
+        self._floor = floor
         self.interests: dict[str, Interest] = {}
         self.positions: list[int] = []
         self.reads_untold = False
         self._position = position
 
+    def restart(self, deadline: float, place: Callable[[ViewState], int] | None) -> None:
+        super().restart(deadline, place)
+        self.interests.clear()
+        self.positions.clear()
+        self.reads_untold = False
+
+    def floor(self, state: ViewState) -> int:
+        return self._floor(state) if self._floor is not None else 0
+
     def uses(self, state: ViewState, keys: Iterable[str] | None, equals: Mapping[str, object] | None) -> None:
+        super().uses(state, keys, equals)
         interest = self.interests.get(state.table.name)
         if interest is None:
             interest = self.interests[state.table.name] = Interest()
-            if state.name:
-                self.positions.append(self._position(state))
+            if not is_kept(state):
+                here = self._position(state) if self.place is None else max(self.place(state), self.floor(state))
+                self.positions.append(here)
             else:
                 self.reads_untold = True
         interest.add(keys, equals)
@@ -78,8 +101,8 @@ class _Noted(Reading):
 class Watch(Generic[R]):
     """An endless iterator over the Changes of one answer. It holds no task: if it is let go, nothing is left."""
 
-    def __init__(self, live: "Live", query: Query[R], after: int, within: float) -> None:
-        self._live, self._query, self._after, self._within = live, query, after, within
+    def __init__(self, live: "Live", query: Query[R], after: int, within: float, tenant: str | None) -> None:
+        self._live, self._query, self._after, self._within, self._tenant = live, query, after, within, tenant
         self._turn = asyncio.Lock()
         self._due = asyncio.Event()
         self._due.set()
@@ -127,7 +150,8 @@ class Watch(Generic[R]):
         self._due.clear()
         try:
             await self._live.begin(anew=is_first or self._failures > 0)
-            noted = _Noted(self._after if is_first else 0, self._within, self._live.position)
+            live = self._live
+            noted = _Noted(self._after if is_first else 0, self._within, live.position, self._tenant, live.floor)
             self._noted = [*before, noted]
             answer = await self._live.queries.answer(self._query, noted, self._within)
         except BaseException as error:
@@ -136,7 +160,7 @@ class Watch(Generic[R]):
             self._due.set()
             if self._live.is_over and isinstance(error, DaichoError):
                 return None
-            if is_first or not isinstance(error, (StoreError, Rebuilding)):
+            if is_first or not isinstance(error, (StoreError, Rebuilding, OrphanedView)):
                 raise
             await self._pause(error)
             return None
@@ -190,8 +214,8 @@ class Live:
         self._lookout: asyncio.Task[None] | None = None
         self._stored: dict[str, dict[Segment, int]] = {}
         """By processor: where its segments were at the last look."""
-        self._seen: dict[str, tuple[str, dict[Segment, int]]] = {}
-        """By view: its processor, and where those segments were that other processes run."""
+        self._seen: dict[str, tuple[str, Marks]] = {}
+        """By view: its processor, and what was seen of those segments that other processes run."""
         self._looked_at = 0.0
         self._over = asyncio.Event()
 
@@ -200,8 +224,8 @@ class Live:
         """Whether the App is being left."""
         return self._over.is_set()
 
-    def watch(self, query: Query[R], *, after: int = 0, within: float = 5.0) -> Watch[R]:
-        watch = Watch(self, query, after, within)
+    def watch(self, query: Query[R], *, after: int = 0, within: float = 5.0, tenant: str | None = None) -> Watch[R]:
+        watch = Watch(self, query, after, within, tenant)
         self._changes.listen(watch)
         return watch
 
@@ -260,6 +284,13 @@ class Live:
         known = {**self._stored.get(state.name, {}), **self._progress.own(state.name)}
         return min(known.values(), default=0)
 
+    def floor(self, state: ViewState) -> int:
+        """How far a view must have come on a replica, so that an answer from there shows all that was told here."""
+        here = self._states[state.table.name]
+        if not here.name:  # nobody tells what happens to it
+            return 0
+        return self.position(here) if here.table.generation == state.table.generation else _NEVER
+
     def _is_elsewhere(self, state: ViewState) -> bool:
         """Whether other processes may work on it."""
         return bool(state.name) and self._progress.position(state.name) is None
@@ -285,12 +316,14 @@ class Live:
     async def _look(self) -> None:
         self._looked_at = asyncio.get_running_loop().time()
         states = {view: state for view, state in self._states.items() if state.name}
-        self._stored = await self._progress.stored([state.name for state in states.values()])
+        found = await self._progress.checkpoints([state.name for state in states.values()])
+        self._stored = {name: {each: at.position for each, at in pieces.items()} for name, pieces in found.items()}
         for view, state in states.items():
             if state.name not in self._stored and self._locate is not None:
                 await self._locate(view)
             own = self._progress.own(state.name)
-            theirs = {each: at for each, at in self._stored.get(state.name, {}).items() if each not in own}
+            pieces = found.get(state.name, {}).items()
+            theirs = {each: (at.position, at.token, at.updated_at) for each, at in pieces if each not in own}
             if self._seen.get(view) != (state.name, theirs):
                 self._seen[view] = (state.name, theirs)
                 self._changes.tell(view)

@@ -81,7 +81,8 @@ class PastView(View[RowT]):
 
     async def get_many(self, keys: Sequence[str]) -> dict[str, RowT]:
         past = await self._then(keys)
-        found: dict[str, RowT] = await past.rows.get_many(self._state.table, keys)
+        stored: dict[str, RowT] = await past.rows.get_many(self._state.table, keys)
+        found = {key: row for key, row in stored.items() if self._is_seen(row)}
         return self._told(found, past.broken_of(keys))
 
     async def find(self, *args: Any, **kwargs: Any) -> list[RowT]:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -47,12 +47,19 @@ class Pasts:
         storage: Storage,
         registry: Registry,
         scratch: Callable[[], Scratch],
+        check_whole: Callable[[str], Awaitable[None]],
     ) -> None:
-        """`scratch` makes an empty store in memory, to be opened."""
+        """`scratch` makes an empty store in memory, to be opened; `check_whole` raises if some of the events that a
+        view is made of were pruned."""
         self._folds: Mapping[str, Fold[Any] | SqlFold[Any] | JoinFold[Any]] = {fold.name: fold for fold in folds}
         self._storage, self._registry, self._scratch = storage, registry, scratch
+        self._check_whole = check_whole
         self._kept: OrderedDict[tuple[str, Moment, frozenset[str] | None, Skipped], Past] = OrderedDict()
         self._at_work: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    def forget(self) -> None:
+        """Pasts that were kept: events that they were made of may be gone."""
+        self._kept.clear()
 
     def fold_of(self, name: str) -> Fold[Any]:
         """The code that makes the rows of a view again. Raises NoPast."""
@@ -111,7 +118,8 @@ class Pasts:
             ) from None
 
     async def past(self, name: str, processor: str, moment: Moment, keys: Sequence[str] | None) -> Past:
-        """The view's rows by then, or at least those of `keys`. `processor` makes the live ones."""
+        """The view's rows by then, or at least those of `keys`. `processor` makes the live ones. Raises
+        HistoryPruned."""
         fold = self.fold_of(name)
         letters = await self._storage.letters(states=("skipped",), limit=2**31)
         skipped = frozenset((x.event_id, x.key) for x in letters if root_of(x.processor) == processor)
@@ -141,6 +149,7 @@ class Pasts:
         if start is not None and start.moment == moment:
             return start  # somebody else was at work on the same one
         if start is None:
+            await self._check_whole(fold.name)
             if any((view, at, without) == (fold.name, moment, skipped) for view, at, _, without in self._kept):
                 keys = None  # asked for one key after the other: all of them at once is cheaper
             rows = self._scratch()

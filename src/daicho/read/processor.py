@@ -17,7 +17,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
-from daicho.core.errors import LostLease, StoreClosed, StoreError
+from daicho.core.errors import BusError, LostLease, OrphanedPosition, StoreClosed, StoreError
 from daicho.core.messages import RecordedEvent
 from daicho.core.segments import Segment
 from daicho.ports.checkpoint_store import Advance, Checkpoint, CheckpointStore
@@ -123,6 +123,11 @@ class Processor(ABC, Generic[C]):
             self._is_lost = True
             self.nudge()
 
+    def begin_again(self) -> None:
+        """Has it claim its work again, and with that look where it is to go on."""
+        self._is_lost = True
+        self.nudge()
+
     def nudge(self) -> None:
         """Wakes it although the log has not grown."""
         self._feed.nudge()
@@ -158,9 +163,13 @@ class Processor(ABC, Generic[C]):
         self.state = "stopped"
 
     async def _run(self) -> None:
-        failures = 0
+        failures, failed_at = 0, -1
         while True:
             try:
+                if self._token and not self._may_run:
+                    # also if it failed meanwhile: nobody else may claim what we keep alive and do not run
+                    await self._checkpoints.release(self._owner, self.name)
+                    self._token = 0
                 self.name = await self.consumer.locate()
                 if self._moving is not None:
                     self._moving.set_result(None)
@@ -169,6 +178,11 @@ class Processor(ABC, Generic[C]):
                 checkpoint = None
                 if self._may_run and not refusal:
                     checkpoint = await self._checkpoints.claim(self.name, self._owner)
+                if checkpoint is not None and await self.consumer.locate() != self.name:
+                    # Another build went live between our look and our claim, when nobody held this one any more. Going
+                    # on with it would show readers rows that the other one does not have yet.
+                    await self._checkpoints.release(self._owner, self.name)
+                    continue
                 if checkpoint is None:
                     self.state, self.error = "waiting", refusal
                     await self._wait_for_turn()
@@ -180,9 +194,6 @@ class Processor(ABC, Generic[C]):
                 self.retry_asked = True  # by whoever ran it before us, or because its code was changed
                 await self._work(position)
                 self._progress.disown(self.name)
-                if not self._may_run:
-                    await self._checkpoints.release(self._owner, self.name)
-                    self._token = 0
             except LostLease:
                 self._progress.disown(self.name)
                 self.state, self._token = "waiting", 0
@@ -190,9 +201,16 @@ class Processor(ABC, Generic[C]):
                 return
             except Exception as error:  # noqa: BLE001 - kept, shown, and tried again: a processor never dies silently
                 self._progress.disown(self.name)
-                failures = failures + 1 if self.state == "failing" else 1
+                # a broker may be reached and still take nothing: that is the same trouble until something got through
+                same = self.state == "failing" or (isinstance(error, BusError) and failed_at == self._stored)
+                failures, failed_at = (failures + 1 if same else 1), self._stored
                 self.state, self.error = "failing", f"{type(error).__name__}: {error}"
-                _log.exception("%s failed and will try again", self.name)
+                if isinstance(error, OrphanedPosition):
+                    pass  # noted, and told: until it is mended, by building it anew, it stays where it is
+                elif not isinstance(error, BusError):
+                    _log.exception("%s failed and will try again", self.name)
+                elif failures == 1:
+                    _log.warning("%s waits for the bus: %s", self.name, error)
                 await asyncio.sleep(random.uniform(0.5, 1) * min(5.0, 0.05 * 2**failures))  # noqa: S311
 
     async def _work(self, position: int) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import msgspec
 
 from daicho.core.segments import Segment, root_of, segment_of
-from daicho.ports.checkpoint_store import CUT, CheckpointStore
+from daicho.ports.checkpoint_store import CUT, Checkpoint, CheckpointStore
 
 __all__ = ["Lag", "Progress"]
 
@@ -37,11 +37,13 @@ class Progress:
         self._checkpoints = checkpoints
         self._own: dict[str, dict[Segment, int]] = {}
         """By processor."""
+        self._last: dict[str, int] = {}
         self._changed = asyncio.Event()
 
     def note(self, processor: str, position: int) -> None:
         """This process runs it, the whole or a segment, and it has come this far."""
         self._own.setdefault(root_of(processor), {})[segment_of(processor)] = position
+        self._last[processor] = position
         self._changed.set()
         self._changed = asyncio.Event()
 
@@ -50,6 +52,10 @@ class Progress:
         own.pop(segment_of(processor), None)
         if not own:
             self._own.pop(root_of(processor), None)
+
+    def last(self, processor: str) -> int:
+        """How far it had come when this process ran it last; 0 if it never did."""
+        return self._last.get(processor, 0)
 
     def here(self, processor: str) -> int | None:
         """Of the whole, or of a segment, if this process runs it."""
@@ -113,10 +119,15 @@ class Progress:
 
     async def stored(self, processors: Sequence[str]) -> dict[str, dict[Segment, int]]:
         """Where the segments of these are, as far as everybody knows."""
-        found: dict[str, dict[Segment, int]] = {}
+        found = await self.checkpoints(processors)
+        return {name: {each: at.position for each, at in pieces.items()} for name, pieces in found.items()}
+
+    async def checkpoints(self, processors: Sequence[str]) -> dict[str, dict[Segment, Checkpoint]]:
+        """Those of the segments of these."""
+        found: dict[str, dict[Segment, Checkpoint]] = {}
         for each in await self._checkpoints.checkpoints():
             if each.owner != CUT and (root := root_of(each.processor)) in processors:
-                found.setdefault(root, {})[segment_of(each.processor)] = each.position
+                found.setdefault(root, {})[segment_of(each.processor)] = each
         return found
 
 

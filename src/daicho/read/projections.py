@@ -8,10 +8,12 @@ import msgspec
 
 from daicho.core.errors import NotBuilt, UnknownView
 from daicho.core.registry import Registry
+from daicho.core.segments import Segment
+from daicho.core.streams import apart
 from daicho.ports.clock import Clock
 from daicho.ports.storage import Storage
 from daicho.ports.view_store import TableSpec
-from daicho.read.diff import Comparison, Diff, Span
+from daicho.read.diff import Comparison, Diff, Span, together
 from daicho.read.elsewhere import Elsewhere
 from daicho.read.generations import ADOPTED, BUILT, FORMER, Generation, Generations
 from daicho.read.rebuild import AnyFold, Builder, RebuildStep
@@ -46,10 +48,13 @@ class Projections:
         clock: Clock,
         elsewhere: Mapping[str, Elsewhere],
         relocate: Callable[[str], Awaitable[None]],
+        check_whole: Callable[[str], Awaitable[None]],
     ) -> None:
-        """`relocate` lets the processors of this process move to the generation that readers see."""
+        """`relocate` lets the processors of this process move to the generation that readers see; `check_whole` raises
+        if some of the events that a view is made of were pruned."""
         self._folds, self._storage, self._registry = {fold.name: fold for fold in folds}, storage, registry
         self._owner, self._clock, self._elsewhere, self._relocate = owner, clock, elsewhere, relocate
+        self._check_whole = check_whole
 
     async def rebuild(
         self, name: str, *, switch: bool = True, at_most: float | None = None
@@ -57,9 +62,10 @@ class Projections:
         """Builds the next generation with the code of this App, and switches readers to it once it has caught up.
 
         The live one stays live until then. Interrupted, it goes on where it was when it is run again, if the code is
-        the same. `at_most`: events per second, to spare the database.
+        the same. `at_most`: events per second, to spare the database. Raises HistoryPruned.
         """
         builder = self._builder(name)
+        await self._check_whole(name)
         table = await builder.next_table()
         step = RebuildStep(position=0, head=0, events=0, generation=table.generation)
         steps = builder.build(table, at_most=at_most)
@@ -71,6 +77,14 @@ class Projections:
             await self._make_live(builder, table)
             position = await builder.generations.position(table.generation)
             yield msgspec.structs.replace(step, position=position, head=position, switched=True, seconds_left=0.0)
+
+    async def forget_former(self, name: str) -> None:
+        """Drops the generation that was live before: nobody is to go back to it."""
+        generations = self._builder(name).generations
+        live = await generations.live()
+        for number in await generations.numbers():
+            if number < live:
+                await generations.drop(number, notes=True)
 
     def deploy(self, name: str, *, at_most: float | None = None) -> AsyncIterator[RebuildStep]:
         """Builds the next generation with the code of this App beside the live one, and leaves that live: see `diff`
@@ -101,6 +115,7 @@ class Projections:
         """Whether the live rows are what the code of this App makes of history: builds them once more, beside, compares
         and drops them. Raises NotBuilt if there are no live rows."""
         builder = self._builder(name)
+        await self._check_whole(name)
         live = await builder.generations.live()
         if not live:
             raise NotBuilt(f"{name!r} has no rows yet", do=f"start the app, or `daicho projection deploy {name}`")
@@ -175,7 +190,7 @@ class Projections:
         return ProjectionState(
             name=name,
             live=None if live is None else live.number,
-            events_behind=await self._storage.head() if live is None else live.events_behind,
+            events_behind=apart(0, await self._storage.head()) if live is None else live.events_behind,
             code=builder.fold.code,
             generations=found,
         )
@@ -233,19 +248,25 @@ class Projections:
         new: TableSpec,
         deadline: float,
     ) -> tuple[Span, int] | None:
-        """The rows again, with both generations at the same position, and that. None if they did not get there."""
+        """The rows again, with both generations at the same position, and that. None if they did not get there.
+
+        The parts of the old one stand at positions of their own; the new one comes to one after the other.
+        """
         generations = builder.generations
         while True:
-            async with generations.held(old.generation, self._owner) as (slowest, furthest):
-                if slowest >= await generations.position(new.generation):
-                    await builder.catch_up(new, furthest)
-                    await comparison.settle()
-                    span = await comparison.span(after)
-                    if await generations.position(old.generation) <= furthest:  # inline rows go on meanwhile
-                        return span, furthest
+            async with generations.held(old.generation, self._owner) as pieces:
+                if await generations.furthest(new.generation) <= min(pieces.values()):
+                    spans: list[tuple[Segment, Span]] = []
+                    for segment, position in sorted(pieces.items(), key=lambda piece: piece[1]):
+                        await builder.catch_up(new, position)
+                        await comparison.settle()
+                        spans.append((segment, await comparison.span(after)))
+                    furthest = max(pieces.values())
+                    if await generations.furthest(old.generation) <= furthest:  # inline rows go on meanwhile
+                        return together(spans), furthest
             if asyncio.get_running_loop().time() >= deadline:
                 return None
-            await self._reached(generations, old.generation, await generations.position(new.generation), deadline)
+            await self._reached(generations, old.generation, await generations.furthest(new.generation), deadline)
 
     @staticmethod
     async def _reached(generations: Generations, number: int, position: int, deadline: float) -> int:

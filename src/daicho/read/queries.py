@@ -1,20 +1,33 @@
 """The query gateway: typed questions, answered from views, fresh as asked for."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 import msgspec
 
-from daicho.core.errors import InvalidMessage, PastIncomplete, Rebuilding, StaleAnswer, UnknownMessage, UnknownView
+from daicho.core.errors import (
+    InvalidMessage,
+    NotFound,
+    OrphanedView,
+    PastIncomplete,
+    Rebuilding,
+    StaleAnswer,
+    UnknownMessage,
+    UnknownView,
+)
+from daicho.core.journal import Journal
 from daicho.core.messages import Query, Row
+from daicho.core.meter import Meter
 from daicho.core.projection import Table
 from daicho.ports.view_store import TableSpec, ViewStore
 from daicho.read.cursor import Question
+from daicho.read.orphans import Orphans
 from daicho.read.progress import Progress
 
-__all__ = ["Kept", "PageOf", "Queries", "Reading", "View", "ViewState", "Views"]
+__all__ = ["Kept", "PageOf", "Places", "Queries", "Reading", "View", "ViewState", "Views", "is_kept"]
 
 R = TypeVar("R")
 RowT = TypeVar("RowT", bound=Row)
@@ -31,6 +44,13 @@ class ViewState(Protocol):
     """Position below which the view has never been complete; 0 once it has been."""
     moving: asyncio.Future[None] | None
     """Ends when it is known what readers are to get."""
+    is_begun: bool
+    """False if no process had run the projection when this one looked: there is no table."""
+
+    @property
+    def is_orphaned(self) -> bool:
+        """Whether its rows have seen events that a failover has lost."""
+        ...
 
 
 class Kept:
@@ -38,17 +58,27 @@ class Kept:
 
     name = ""
     complete_at = 0
+    is_orphaned = False
+    is_begun = True
     moving: asyncio.Future[None] | None = None
 
     def __init__(self, table: TableSpec, views: ViewStore) -> None:
         self.table, self.views = table, views
 
 
+def is_kept(state: ViewState) -> bool:
+    """Whether no projection fills it, so that nobody tells what happens to it."""
+    return isinstance(state, Kept)
+
+
 class Reading:
     """How fresh one question wants its answer, and how stale the answer turned out."""
 
-    def __init__(self, after: int = 0, deadline: float | None = None) -> None:
-        self.after, self.deadline = after, deadline
+    def __init__(self, after: int = 0, deadline: float | None = None, tenant: str | None = None) -> None:
+        """`tenant`: whose rows alone are seen, where tenants are kept apart."""
+        self.after, self.deadline, self.tenant = after, deadline, tenant
+        self.views: set[str] = set()
+        """What was read."""
         self.behind: dict[str, int] = {}
         """Views that were read before they were fresh enough, and how many positions they lacked."""
         self.broken: dict[str, dict[str, str]] = {}
@@ -56,9 +86,23 @@ class Reading:
 
     is_live = False
     """Whether everything that has been committed must be found, although it is not known up to which position."""
+    place: "Callable[[ViewState], int] | None" = None
+    """Where it is answered by a replica: how far a view has come there, at least."""
+
+    def restart(self, deadline: float, place: "Callable[[ViewState], int] | None") -> None:
+        """The question is asked (again), there: nothing has been read yet."""
+        self.deadline, self.place = deadline, place
+        self.views.clear()
+        self.behind.clear()
+        self.broken.clear()
+
+    def floor(self, state: ViewState) -> int:
+        """How far a view must have come elsewhere, because that much of it is known here. Asked on a replica alone."""
+        return 0
 
     def uses(self, state: ViewState, keys: Iterable[str] | None, equals: Mapping[str, object] | None) -> None:
         """Told before each read: of the rows of these keys, of those that equal; with neither, of any row."""
+        self.views.add(state.table.name)
 
 
 class PageOf(msgspec.Struct, Generic[RowT], frozen=True):
@@ -78,12 +122,14 @@ class View(Generic[RowT]):
     async def get(self, key: str) -> RowT | None:
         """The row, or None."""
         await self._fresh(keys=(key,))
-        return cast("RowT | None", await self._store.get(self._state.table, key))
+        row = cast("RowT | None", await self._store.get(self._state.table, key))
+        return row if row is None or self._is_seen(row) else None
 
     async def get_many(self, keys: Sequence[str]) -> dict[str, RowT]:
         """Those of the rows that exist, by key."""
         await self._fresh(keys=keys)
-        return await self._store.get_many(self._state.table, keys)
+        found: dict[str, RowT] = await self._store.get_many(self._state.table, keys)
+        return {key: row for key, row in found.items() if self._is_seen(row)}
 
     async def find(
         self,
@@ -95,6 +141,7 @@ class View(Generic[RowT]):
         **equals: object,
     ) -> list[RowT]:
         """Rows whose fields equal the given values, by key unless ordered otherwise. Raises NoSuchField."""
+        equals = self._seen(equals)
         await self._fresh(equals=equals)
         return await self._store.find(
             self._state.table, equals, order_by=order_by, descending=descending, limit=limit, offset=offset
@@ -117,6 +164,7 @@ class View(Generic[RowT]):
         """
         if limit < 1:
             raise InvalidMessage(f"limit={limit} leaves no room for a row", do="ask for 1 or more", path="limit")
+        equals = self._seen(equals)
         question = Question(self._state.table, order_by, descending, equals)
         after = None if cursor is None else question.mark(cursor)
         await self._fresh(equals=equals)
@@ -134,12 +182,28 @@ class View(Generic[RowT]):
         """
         if limit < 0 or offset < 0:
             raise InvalidMessage(f"limit={limit}, offset={offset} cut out nothing", do="give 0 or more")
+        equals = self._seen(equals)
         await self._fresh(equals=equals)
         return await self._store.search(self._state.table, text, equals, limit=limit, offset=offset)
 
     async def count(self, **equals: object) -> int:
+        equals = self._seen(equals)
         await self._fresh(equals=equals)
         return await self._store.count(self._state.table, equals)
+
+    def _is_seen(self, row: RowT) -> bool:
+        """Whether the row may be shown to whoever asks."""
+        tenant = self._reading.tenant if self._reading else None
+        return tenant is None or getattr(row, "tenant", tenant) == tenant
+
+    def _seen(self, equals: dict[str, object]) -> dict[str, object]:
+        """The filter, and whoever asks as a tenant sees no row of another."""
+        tenant = self._reading.tenant if self._reading else None
+        if tenant is None or "tenant" not in self._state.table.row_type.__struct_fields__:
+            return equals
+        if equals.get("tenant", tenant) != tenant:
+            raise NotFound(f"there is no tenant {equals['tenant']!r}", do="leave `tenant` out: it is yours anyway")
+        return {**equals, "tenant": tenant}
 
     async def settled(self) -> None:
         """Waits until it is as fresh as the question wants it."""
@@ -152,26 +216,58 @@ class View(Generic[RowT]):
             reading.uses(state, keys, equals)
         if not state.name:
             return
+        while True:
+            build = state.name
+            await self._fresh_build(state, reading, keys)
+            if state.name == build:
+                return  # else what was found out is about the rows of another build than those to be read
+
+    async def _fresh_build(self, state: ViewState, reading: Reading | None, keys: Sequence[str] | None) -> None:
+        """The same for the build that is live now. Nothing is read in between, if it still is."""
         loop = asyncio.get_running_loop()
+        if not state.is_begun:
+            state.is_begun = await state.views.live_generation(state.table.name) is not None
+            if not state.is_begun:
+                raise Rebuilding(
+                    f"the view {state.table.name!r} has not been begun",
+                    why="no process that runs projections has run this app on this store yet",
+                    do="start one: `daicho run`, or the App in a program",
+                    view=state.table.name,
+                )
         if state.moving is not None:
             await asyncio.wait([state.moving])
-        if state.complete_at:
+        if state.is_orphaned:
+            raise OrphanedView(
+                f"the view {state.table.name!r} shows what never happened",
+                why="its rows have seen events that were lost in a failover; it is being built anew",
+                do="ask again later; `daicho projection list` shows the progress",
+                view=state.table.name,
+            )
+        build, goal = state.name, state.complete_at
+        if goal:
             left = reading.deadline - loop.time() if reading and reading.deadline else 5.0
-            if behind := await self._progress.reach(lambda: [state.name], state.complete_at, max(0.0, left)):
+            if behind := await self._progress.reach(lambda: [build], goal, max(0.0, left)):
+                if state.name != build:
+                    return
                 raise Rebuilding(
                     f"the view {state.table.name!r} is being built",
-                    why=f"it has come to position {min(behind.values())} of {state.complete_at}",
+                    why=f"it has come to position {min(behind.values())} of {goal}",
                     do="ask again later; `daicho projection list` shows the progress",
                     view=state.table.name,
                 )
+            if (state.name, state.complete_at) != (build, goal):
+                return
             state.complete_at = 0
         if reading is None or not (reading.after or reading.is_live):
             return
-        if reading.after:
+        after = reading.after if reading.place is None else max(reading.after, reading.floor(state))
+        if after:
             left = (reading.deadline or loop.time()) - loop.time()
-            behind = await self._progress.reach(lambda: [state.name], reading.after, max(0.0, left), keys)
+            behind = await self._progress.reach(lambda: [build], after, max(0.0, left), keys)
+            if state.name != build:
+                return
             if behind:
-                reading.behind[state.table.name] = reading.after - min(behind.values())
+                reading.behind[state.table.name] = after - min(behind.values())
                 return
         if keys is None:  # by key, every store finds at once what was committed
             await self._store.settle(state.table)
@@ -229,17 +325,44 @@ class Views:
         return Views(self._states, self._progress, reading, past=self._past)
 
 
+class Places(Protocol):
+    """Where else than at the store itself a question may be answered."""
+
+    async def answer(self, reading: Reading, within: float, ask: Callable[[Views], Awaitable[Any]], here: Views) -> Any:
+        """The answer of `ask`, from the views of one place: of a replica, or of `here`. The reading tells about that
+        place. Raises NoReplica, and what `ask` raises."""
+        ...
+
+
 class Queries:
     """Finds who answers a query, and keeps the promise of freshness."""
 
-    def __init__(self, handlers: Mapping[type[Query[Any]], Callable[..., Awaitable[Any]]], views: Views) -> None:
-        """`handlers` take (query, views)."""
-        self._handlers, self._views = handlers, views
+    def __init__(
+        self,
+        handlers: Mapping[type[Query[Any]], Callable[..., Awaitable[Any]]],
+        views: Views,
+        meter: Meter | None = None,
+        journal: Journal | None = None,
+        *,
+        isolated: bool = False,
+        orphans: Orphans | None = None,
+    ) -> None:
+        """`handlers` take (query, views). `isolated`: whoever asks as a tenant sees no row of another."""
+        self._orphans = orphans
+        self._handlers, self._views, self._meter = handlers, views, meter or Meter()
+        self._isolated, self._journal = isolated, journal or Journal()
+        self.places: Places | None = None
 
     async def ask(
-        self, query: Query[R], *, after: int = 0, within: float = 5.0, as_of: int | datetime | None = None
+        self,
+        query: Query[R],
+        *,
+        after: int = 0,
+        within: float = 5.0,
+        as_of: int | datetime | None = None,
+        tenant: str | None = None,
     ) -> R:
-        reading = Reading(after, asyncio.get_running_loop().time() + within)
+        reading = Reading(after, asyncio.get_running_loop().time() + within, tenant)
         if as_of is None:
             return await self.answer(query, reading, within)
         if after:
@@ -261,12 +384,37 @@ class Queries:
             )
         if within < 0:
             raise InvalidMessage(f"within={within} is negative", do="give seconds, 0 or more")
-        answer = await handler(query, (views or self._views).reading(reading))
+        if reading.after and self._orphans is not None:
+            await self._orphans.check(reading.after)
+        tenant = reading.tenant
+        if not self._isolated:
+            reading.tenant = None
+
+        async def ask(there: Views) -> Any:
+            seen = there.reading(reading)
+            return await (self._timed(handler, query, seen) if self._journal.is_open else handler(query, seen))
+
+        if views is None and self.places is not None:
+            answer = await self.places.answer(reading, within, ask, self._views)
+        else:
+            answer = await ask(views or self._views)
+        self._meter.read(type(query).__message_name__, reading.views, tenant)
         self._check(reading, within, answer)
         return cast("R", answer)
 
+    async def _timed(self, handler: Callable[..., Awaitable[Any]], query: Query[Any], views: Views) -> Any:
+        at, begin, failed = time.time(), time.perf_counter(), True
+        try:
+            answer = await handler(query, views)
+            failed = False
+        finally:
+            self._journal.answered(query, at, time.perf_counter() - begin, failed=failed)
+        return answer
+
     async def barrier(self, tables: Sequence[Table[Any]], *, after: int, within: float) -> None:
         """Returns when all of the views are at `after`. Raises StaleAnswer, Rebuilding, UnknownView."""
+        if self._orphans is not None:
+            await self._orphans.check(after)
         reading = Reading(after, asyncio.get_running_loop().time() + within)
         for view in [self._views.reading(reading)[table] for table in tables]:
             await view.settled()

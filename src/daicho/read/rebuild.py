@@ -16,6 +16,7 @@ from daicho.core.projection import Fold
 from daicho.core.registry import Registry
 from daicho.core.segments import WHOLE, Segment
 from daicho.core.sql_projection import SqlFold
+from daicho.core.streams import Position, apart
 from daicho.ports.checkpoint_store import Advance, Checkpoint
 from daicho.ports.clock import Clock
 from daicho.ports.event_store import Narrow, Selection
@@ -190,8 +191,8 @@ class Builder:
         live = await generations.live()
         await self.catch_up(table)  # nearly all of it, while the live one goes on
         if live:
-            async with generations.held(live, self._owner) as (_, furthest):
-                await self.catch_up(table, furthest)
+            async with generations.held(live, self._owner) as pieces:
+                await self.catch_up(table, max(pieces.values()))
                 await generations.views.switch(table)
             await generations.note(FORMER, live)
             await generations.forget_note(ADOPTED, live)
@@ -213,14 +214,14 @@ class _Pace:
     def step(self, table: TableSpec, position: int, head: int, events: int) -> RebuildStep:
         self._events += events
         seconds = (self._clock.now() - self._began).total_seconds()
-        passed = position - self._began_at
+        passed = apart(self._began_at, position)
         return RebuildStep(
             position=position,
             head=head,
             events=self._events,
             generation=table.generation,
             events_per_second=self._events / seconds if seconds > 0 else 0.0,
-            seconds_left=max(0, head - position) * seconds / passed if seconds > 0 and passed > 0 else None,
+            seconds_left=apart(position, head) * seconds / passed if seconds > 0 and passed > 0 else None,
         )
 
     async def keep(self) -> None:
@@ -239,6 +240,9 @@ async def _by_fold(
         stride.page, dealt = min(stride.page, size), size
         while dealt >= stride.page:
             head, dealt = await storage.head() if up_to is None else up_to, 0
+            if Position(head).epoch != Position(stride.position).epoch:
+                # refused if what was folded of the last epoch is lost, which a position of the next one would hide
+                await stride.finish()
             while stride.position < head:
                 events = await stride.step(head)
                 dealt += events
@@ -260,8 +264,10 @@ async def _by_join(
     position, token = claimed.position, claimed.token
     types = tuple(sorted(projector.types))
     coming: asyncio.Task[list[Narrow]] | None = None
+    head = 0
     while True:
-        head = await storage.head() if up_to is None else up_to
+        if coming is None:  # what is on its way was looked for up to the head of then, and what came since lies behind
+            head = await storage.head() if up_to is None else up_to
         wanted = Selection(after=position, up_to=head, types=types)
         narrow = await (coming or storage.read_narrow(wanted, limit=size))
         coming = None
@@ -293,9 +299,17 @@ async def _by_sql(
     place = Place(claimed.position, claimed.position)
     while True:
         head = await storage.head() if up_to is None else up_to
-        goal = head if size is None else min(head, place.position + size)
+        goal = head if size is None else await _goal(storage, place.position, head, size)
         place = await projector.step(claimed.token, place, goal)
         yield place.position, head, place.events
         if not place.more and goal == head:
             break
     await storage.advance(Advance(processor=projector.name, token=claimed.token, old=place.stored, new=place.position))
+
+
+async def _goal(storage: Storage, position: int, head: int, size: int) -> int:
+    """`size` positions further. Between the end of an epoch and the next there are none, nor may a checkpoint be."""
+    if Position(position).epoch == Position(head).epoch:
+        return min(head, position + size)
+    following = await storage.read_narrow(Selection(after=position, up_to=head), limit=size)
+    return following[-1][0] if len(following) == size else head

@@ -39,7 +39,8 @@ class Stride:
         self.page = _PAGE
         """Events to a page: while one is folded, nothing else happens in the process."""
         self._coming: asyncio.Task[list[Narrow]] | None = None
-        self._coming_from = 0
+        self._coming_from: int = 0
+        self._coming_up_to: int = 0
         self._writing: asyncio.Task[int] | None = None
         self._wrote_at = 0.0
 
@@ -65,8 +66,8 @@ class Stride:
         """Folds one page of what lies behind `position`, up to `head`. Returns how many events it had."""
         if not self._projector.can_gather:
             return await self._consume(head)
-        events = await self._page(head)
-        last = events[-1][0] if len(events) == self.page else max(head, self.position)
+        events, up_to = await self._page(head)
+        last = events[-1][0] if len(events) == self.page else max(up_to, self.position)
         if not events or await self._projector.gather(events):
             self.position = last
             await self._write_on()
@@ -99,9 +100,13 @@ class Stride:
     def _selection(self, up_to: int, after: int | None = None) -> Selection:
         return Selection(after=self.position if after is None else after, up_to=up_to, types=self._types)
 
-    async def _page(self, head: int) -> Sequence[Narrow]:
+    async def _page(self, head: int) -> tuple[Sequence[Narrow], int]:
+        """The next events, and how far they were looked for: not up to `head`, if the log has grown since they were
+        asked for."""
         coming, self._coming = self._coming, None
-        if coming is None or self._coming_from != self.position:
+        if coming is not None and self._coming_from == self.position:
+            head = min(head, self._coming_up_to)
+        else:
             if coming is not None:
                 coming.cancel()
             coming = asyncio.ensure_future(self._store.read_narrow(self._selection(head), limit=self.page))
@@ -109,11 +114,11 @@ class Stride:
         events = await coming
         self._coming = None
         if len(events) == self.page and events[-1][0] < head:
-            self._coming_from = events[-1][0]
+            self._coming_from, self._coming_up_to = events[-1][0], head
             behind = self._selection(head, self._coming_from)
             self._coming = asyncio.ensure_future(self._store.read_narrow(behind, limit=self.page))
             await asyncio.sleep(0)  # so that it is really asked for, before we are busy with this page
-        return events
+        return events, head
 
     async def _write_on(self) -> None:
         """Begins the next write if the last one is done, or too much has gathered."""

@@ -16,7 +16,7 @@ from typing import Any
 
 from daicho.app import App
 from daicho.core.errors import ConfigurationError, DaichoError, StoreClosed
-from daicho.ports.probe import POINTS
+from daicho.ports.probe import POINTS, PROCESS_POINTS, SERVICE_POINTS
 from daicho.ports.storage import Storage
 
 __all__ = ["Crash", "CrashPlan", "crash_at"]
@@ -33,10 +33,11 @@ class CrashPlan:
     """A probe that ends its App at the `nth` passage of one point."""
 
     def __init__(self, point: str, nth: int = 1) -> None:
-        if point not in POINTS:
+        points = {**POINTS, **PROCESS_POINTS, **SERVICE_POINTS}
+        if point not in points:
             raise ConfigurationError(
                 f"there is no point {point!r} to crash at",
-                do="use one of\n" + "\n".join(f"  {name:18} {meaning}" for name, meaning in POINTS.items()),
+                do="use one of\n" + "\n".join(f"  {name:18} {meaning}" for name, meaning in points.items()),
             )
         self.point, self.nth = point, nth
         self.passed = 0

@@ -3,6 +3,7 @@
 given(Order, OrderCreated(...)).when(ConfirmOrder(...)).then(OrderConfirmed(...))
 given(Order).when(ConfirmOrder(...)).then_rejected("no such order")
 given(reserve_stock).when(OrderCreated(...)).then(ReserveInventory(...))
+given(Fulfilment, OrderCreated(...)).when_deadline("payment").then(Compensate("not paid"), ReleaseStock(...))
 given(orders, OrderCreated(...), OrderConfirmed(...)).then_rows({"o-1": OrderRow(...)})
 """
 
@@ -19,8 +20,10 @@ from daicho.core.errors import Rejected
 from daicho.core.handlers import EventHandler
 from daicho.core.ids import derived_id, event_id
 from daicho.core.messages import Command, Context, Event, RecordedEvent, Row
+from daicho.core.process import Process
 from daicho.core.projection import Fold, Projection
 from daicho.core.streams import Position
+from daicho.testing.given_process import GivenProcess
 
 __all__ = ["GivenHandler", "GivenProjection", "GivenReaction", "Outcome", "given"]
 
@@ -171,11 +174,19 @@ def given(
 @overload
 def given(part: EventHandler, *, provide: Sequence[Any] = (), now: datetime = EPOCH) -> GivenReaction: ...
 @overload
+def given(part: type[Process], *past: Event, now: datetime = EPOCH) -> GivenProcess: ...
+@overload
 def given(part: Projection[Any], *past: Event, now: datetime = EPOCH) -> GivenProjection: ...
 def given(part: Any, *past: Event, provide: Sequence[Any] = (), now: datetime = EPOCH) -> Any:
     """A part of an App and the events that happened before. See the module's examples."""
+    if _is_process(part):
+        return GivenProcess(part, past, now)
     kinds: dict[type, Any] = {
         Projection: lambda: GivenProjection(part, past, now),
         EventHandler: lambda: GivenReaction(part, provide, now),
     }
     return kinds.get(part.__class__, lambda: GivenHandler(part, past, provide, now))()
+
+
+def _is_process(part: object) -> bool:
+    return isinstance(part, type) and issubclass(part, Process)

@@ -4,11 +4,13 @@ with scenario(Order, Inventory, reserve_inventory, orders) as shop:
     shop.given(ReceiveStock(sku="pen", quantity=5))
     shop.when(CreateOrder(order_id="o-1", sku="pen", quantity=3))
     shop.then_events(OrderCreated, InventoryReserved(sku="pen", order_id="o-1", quantity=3), OrderConfirmed)
+    shop.advance(seconds=30)
     shop.then_rows(orders, {"o-1": OrderRow(order_id="o-1", status="confirmed")})
 """
 
 import asyncio
 from collections.abc import Coroutine, Mapping, Sequence
+from datetime import timedelta
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -16,6 +18,7 @@ from daicho.app import App
 from daicho.core.errors import Rejected
 from daicho.core.messages import Command, Event, Receipt, Row
 from daicho.core.model import Part
+from daicho.core.process_events import ProcessMoved
 from daicho.core.projection import Table
 from daicho.testing.clock import VirtualClock
 
@@ -63,18 +66,35 @@ class Scenario:
         except Rejected as error:
             self._refusal = error
 
+    def advance(self, **time: float) -> None:
+        """Lets time pass (`seconds=30`, `days=3`): each deadline, retry and schedule within it comes up at its own
+        time, and everything it causes comes to rest."""
+        self.run(self._advance(timedelta(**time)))
+
+    async def _advance(self, by: timedelta) -> None:
+        goal = self.clock.now() + by
+        while (due := await self.app.next_due()) is not None and due <= goal:
+            await self.clock.advance(max(due - self.clock.now(), timedelta()))
+            await self._rest()
+        await self.clock.advance(max(goal - self.clock.now(), timedelta()))
+        await self._rest()
+
     async def _send(self, command: Command, actor: str | None, tenant: str | None) -> Receipt:
         receipt = await self.app.send(command, actor=actor, tenant=tenant)
+        await self._rest()
+        return receipt
+
+    async def _rest(self) -> None:
         await self.app.settle()
         if letters := await self.app.dead_letters.list():
             raise AssertionError(
                 "parked:" + _lines([f"{x.processor} {x.type} of {x.stream}: {x.error}" for x in letters])
             )
-        return receipt
 
     @property
     def events(self) -> list[Event]:
-        """Everything that the last command and its consequences recorded, in order."""
+        """Everything that the last command and its consequences recorded, in order, without the steps of process
+        managers."""
         if self._refusal is not None:
             raise AssertionError(f"rejected: {self._refusal}") from self._refusal
         if self._receipt is None:
@@ -82,7 +102,8 @@ class Scenario:
         return self.run(self._flow(self._receipt.correlation_id))
 
     async def _flow(self, correlation: str) -> list[Event]:
-        return [record.event async for record in self.app.events(correlation=correlation)]
+        records = self.app.events(correlation=correlation)
+        return [record.event async for record in records if not isinstance(record.event, ProcessMoved)]
 
     def then_events(self, *expected: Event | type[Event]) -> None:
         """Exactly these were recorded by the whole flow, in this order; a class stands for any event of it."""

@@ -6,10 +6,10 @@ from typing import Any, cast
 from daicho.core.behaviour import Behaviour
 from daicho.core.codec import encoder_for
 from daicho.core.errors import WiringError
-from daicho.core.ids import event_id
+from daicho.core.ids import event_ids
 from daicho.core.messages import Event
 from daicho.core.registry import Registry
-from daicho.core.times import to_text
+from daicho.core.times import text_of, to_text
 from daicho.ports.clock import Clock
 from daicho.ports.command_sender import Envelope
 from daicho.ports.event_store import NewEvent
@@ -24,6 +24,8 @@ class Encoding:
 
     def __init__(self, registry: Registry, clock: Clock) -> None:
         self._registry, self._clock = registry, clock
+        self._everyday: dict[str, bytes] = {}
+        """By the command's name, the metadata of one of which there is nothing else to say."""
 
     def __call__(
         self,
@@ -35,8 +37,10 @@ class Encoding:
         """`more_tags`, one for each event, stand behind those that its class asks for."""
         allowed = behaviour.effects[type(envelope.command)]
         encode = self._registry.encode
-        occurred_at = to_text(envelope.occurred_at or self._clock.now())
-        metadata = metadata_of(envelope)
+        given, command_id, correlation_id = envelope.occurred_at, envelope.command_id, envelope.correlation_id
+        occurred_at = text_of(self._clock.now()) if given is None else to_text(given)
+        metadata = self._metadata(envelope)
+        ids = event_ids(correlation_id, command_id, len(events))
         new: list[NewEvent] = []
         for n, event in enumerate(events):
             cls = type(event)
@@ -51,13 +55,13 @@ class Encoding:
                 tags = tuple(dict.fromkeys((*tags, *more_tags[n])))
             new.append(
                 NewEvent(
-                    event_id=event_id(envelope.correlation_id, envelope.command_id, n),
+                    event_id=ids[n],
                     type=cls.__message_name__,
                     schema_version=cls.__schema_version__,
                     data=encode(event),
                     occurred_at=occurred_at,
-                    correlation_id=envelope.correlation_id,
-                    causation_id=envelope.command_id,
+                    correlation_id=correlation_id,
+                    causation_id=command_id,
                     actor=envelope.actor,
                     tenant=envelope.tenant,
                     tags=tags,
@@ -65,6 +69,14 @@ class Encoding:
                 )
             )
         return tuple(new)
+
+    def _metadata(self, envelope: Envelope) -> bytes:
+        if envelope.metadata or envelope.cause is not None or envelope.occurred_at is not None:
+            return metadata_of(envelope)
+        found = self._everyday.get(envelope.name)
+        if found is None:
+            found = self._everyday[envelope.name] = metadata_of(envelope)
+        return found
 
 
 def metadata_of(envelope: Envelope) -> bytes:

@@ -1,7 +1,7 @@
 """Load, decide, append: what handling a command comes down to."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from copy import copy
 from itertools import chain
@@ -12,6 +12,7 @@ from daicho.core.behaviour import Behaviour
 from daicho.core.collaborators import Supply
 from daicho.core.conditions import ANY, AppendCondition, Criteria, holds
 from daicho.core.errors import ConcurrencyError, Rejected, UnknownMessage
+from daicho.core.founding import FOUNDED
 from daicho.core.messages import Command, Context, Event, Receipt
 from daicho.core.registry import Registry
 from daicho.core.rules import Rules
@@ -67,24 +68,23 @@ class Execution:
         self._registry, self._clock, self._probe, self._inline = registry, clock, probe, inline
         self._encoded = Encoding(registry, clock)
         self._rulebook = Rulebook(store, registry)
+        self.forget_rules = self._rulebook.forget
         self._turns: WeakValueDictionary[Criteria | str, asyncio.Lock] = WeakValueDictionary()
 
-    async def __call__(self, envelope: Envelope) -> Receipt:
+    def __call__(self, envelope: Envelope) -> Awaitable[Receipt]:
         if envelope.within is not None and envelope.within is not self._store:
-            return await self._inside(envelope, envelope.within)
+            return self._inside(envelope, envelope.within)
         behaviour = self._behaviours.get(type(envelope.command))
         if behaviour is None:
             raise UnknownMessage(
                 f"no part of this App handles {envelope.name}", do="give App the decider or aggregate that does"
             )
         if behaviour.boundary is not None:
-            criteria = behaviour.boundary(envelope.command)
-            async with self._turn(criteria):
-                return await self._within_boundary(envelope, behaviour, criteria)
+            return self._within_boundary(envelope, behaviour, behaviour.boundary(envelope.command))
         rules = behaviour.rules
         if rules is not None and rules.concern(type(envelope.command)):
-            return await self._under_rules(envelope, behaviour, rules)
-        return await self._in_stream(envelope, behaviour)
+            return self._under_rules(envelope, behaviour, rules)
+        return self._in_stream(envelope, behaviour)
 
     async def _inside(self, envelope: Envelope, joined: Joined) -> Receipt:
         """The same in a transaction of the caller's: read and written through `joined`, with nothing of it kept here,
@@ -139,17 +139,23 @@ class Execution:
             repository.evict(stream, held)
             held, fresh = None, True
         try:
-            write = StreamWrite(stream=stream, events=self._encoded(envelope, behaviour, events), expected=base)
+            write = StreamWrite(
+                stream=stream,
+                events=self._encoded(envelope, behaviour, events),
+                expected=base,
+                state=repository.kept(behaviour, state),
+            )
             self._probe("append.before")
         except BaseException:
             repository.evict(stream, held)
             raise
         held.state, held.version = state, base + len(events)
         snapshot = repository.snapshot_if_due(stream, held)
-        request = AppendRequest(writes=(write,), outcome=outcome_of(envelope, "done", self._clock), inline=self._inline)
+        outcome = outcome_of(envelope, "done", self._clock)
+        request = AppendRequest(writes=(write,), outcome=outcome, inline=self._inline, epoch=held.epoch)
         try:
             held.pending = appending = self._appender.submit(request, after=held.pending)
-            appended = await appending
+            appended = await appending.future
         except BaseException:
             # refused, failed, or given up waiting for: in each case the store knows better than this state
             repository.evict(stream, held)
@@ -159,7 +165,7 @@ class Execution:
         if appended.duplicate:
             repository.evict(stream, held)
         elif snapshot is not None:
-            await repository.save(snapshot)
+            await repository.save(snapshot, appended.positions[-1])
         return self._receipt(envelope, stream, appended, events)
 
     async def _stands(self, stream: str, held: Held, base: int, fresh: bool) -> bool:
@@ -170,8 +176,9 @@ class Execution:
         pending = held.pending
         if pending is not None:
             if not pending.done():
-                await asyncio.wait([pending])
-            if pending.cancelled() or pending.exception() is not None or pending.result().duplicate:
+                await asyncio.wait([pending.future])
+            future = pending.future
+            if future.cancelled() or future.exception() is not None or future.result().duplicate:
                 return False
             if held.version > base:
                 return True  # the append on top of it was accepted: the stream was at `base` while we asked
@@ -179,7 +186,7 @@ class Execution:
 
     async def _refreshed(self, stream: str, held: Held) -> Held:
         if held.pending is not None and not held.pending.done():
-            await asyncio.wait([held.pending])
+            await asyncio.wait([held.pending.future])
         self._repository.evict(stream, held)
         return await self._repository.fetch(held.behaviour, stream)
 
@@ -199,12 +206,18 @@ class Execution:
     # -- a boundary of criteria -----------------------------------------------------------------------------------
 
     async def _within_boundary(self, envelope: Envelope, behaviour: Behaviour, criteria: Criteria) -> Receipt:
-        stream = behaviour.stream_of(envelope.command)
+        async with self._turn(criteria):
+            return await self._bounded(envelope, behaviour, criteria)
+
+    async def _bounded(self, envelope: Envelope, behaviour: Behaviour, criteria: Criteria) -> Receipt:
+        stream, epoch = behaviour.stream_of(envelope.command), self._repository.epoch
         head = await self._store.head()
         state, after, seen = behaviour.fresh(), 0, list[int]()
         while page := await self._store.read(Selection(criteria=criteria, after=after, beyond_head=True), limit=1000):
             state = behaviour.fold(
-                state, [self._registry.decode(e.type, e.schema_version, e.data, e.stream) for e in page], stream
+                state,
+                [self._registry.decode(e.type, e.schema_version, e.data, e.stream) for e in page if e.type != FOUNDED],
+                stream,
             )
             after = page[-1].position
             seen += [e.position for e in page if e.position > head]
@@ -222,6 +235,7 @@ class Execution:
                 condition=AppendCondition(criteria, after=head, seen=tuple(seen)),
                 outcome=outcome_of(envelope, "done", self._clock),
                 inline=self._inline,
+                epoch=epoch,
             )
         )
         self._probe("append.after")
@@ -261,7 +275,12 @@ class Execution:
         changes = [rules.changes(holdings, event) for event in events]
         numbers = [rules.number_tags(event) for event in events]
         tags = [(*n, *(tag for change in c for tag in change.tags)) for n, c in zip(numbers, changes, strict=True)]
-        write = StreamWrite(stream=stream, events=self._encoded(envelope, behaviour, events, tags), expected=base)
+        write = StreamWrite(
+            stream=stream,
+            events=self._encoded(envelope, behaviour, events, tags),
+            expected=base,
+            state=self._repository.kept(behaviour, held.state),
+        )
         taken = sorted({change.taken for c in changes for change in c if change.taken is not None})
         async with self._turn(*taken):
             await look.check(stream, chain.from_iterable(changes), envelope.occurred_at or self._clock.now())
@@ -272,6 +291,7 @@ class Execution:
                     condition=look.condition([*chain.from_iterable(numbers), *taken]),
                     outcome=outcome_of(envelope, "done", self._clock),
                     inline=self._inline,
+                    epoch=held.epoch,
                 )
             )
         self._probe("append.after")
@@ -283,7 +303,7 @@ class Execution:
             held.version, held.position = base + len(events), appended.positions[-1]
             book.keep(stream, held.version, holdings)
             if (snapshot := self._repository.snapshot_if_due(stream, held)) is not None:
-                await self._repository.save(snapshot)
+                await self._repository.save(snapshot, held.position)
         return self._receipt(envelope, stream, appended, events)
 
     async def _as_recorded(self, stream: str, appended: Appended) -> list[Event]:

@@ -1,6 +1,6 @@
 """The command gateway: one door for all commands, synchronous or durable and asynchronous, by choice."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from datetime import datetime
 from typing import cast
 
@@ -22,8 +22,18 @@ __all__ = ["Gateway"]
 class Gateway:
     """Makes envelopes and hands them to the pipeline (`send`), or to the log for later (`post`)."""
 
-    def __init__(self, handler: Handler, check: Handler, log: CommandLog, clock: Clock) -> None:
+    def __init__(
+        self,
+        handler: Handler,
+        check: Handler,
+        log: CommandLog,
+        clock: Clock,
+        service: str = "app",
+        remote: Mapping[type[Command], str] | None = None,
+    ) -> None:
+        """`remote`: which commands are for other services than `service`, this one, and for which."""
         self._handler, self._check, self._log, self._clock = handler, check, log, clock
+        self._service, self._remote = service, remote or {}
 
     def envelope(
         self,
@@ -70,9 +80,13 @@ class Gateway:
             may_repeat=repeat,
         )
 
-    async def send(self, envelope: Envelope) -> Receipt:
+    def send(self, envelope: Envelope) -> Awaitable[Receipt]:
         """Handles the command now. See App.send."""
-        return await self._handler(envelope)
+        return self._handler(envelope)
+
+    async def check(self, envelope: Envelope) -> None:
+        """Whether it could be handled, as far as can be told before it is. Raises what `post` raises for that."""
+        await self._check(envelope)
 
     async def post(self, envelope: Envelope) -> str:
         """Checks the command, makes it durable as pending and returns its id. Posting it again changes nothing."""
@@ -91,8 +105,10 @@ class Gateway:
                 actor=envelope.actor,
                 tenant=envelope.tenant,
                 correlation_id=envelope.correlation_id,
+                cause=envelope.cause,
+                handler=envelope.handler,
                 received_at=to_text(self._clock.now()),
-                payload=pack(envelope),
+                payload=pack(envelope, self._remote.get(type(envelope.command), self._service)),
             ),
             replace=False,
         )

@@ -17,6 +17,7 @@ from daicho.ports.event_store import (
     StreamWrite,
 )
 from daicho.ports.snapshot_store import Snapshot
+from daicho.ports.state_store import StateRow
 from daicho.ports.storage import Joined, Storage
 
 __all__ = ["Imagined"]
@@ -91,6 +92,10 @@ class Imagined(Joined):
         mine = _narrow([event for event in self._events if event.stream == stream])
         return snapshot, page + mine[: limit - len(page)]
 
+    async def load_state(self, stream: str, *, limit: int) -> tuple[StateRow | None, list[Narrow]]:
+        row, page = await self._storage.load_state(stream, limit=limit)
+        return row, page + _narrow([event for event in self._events if event.stream == stream][: limit - len(page)])
+
     async def stream_version(self, stream: str) -> int:
         mine = sum(event.stream == stream for event in self._events)
         return await self._storage.stream_version(stream) + mine
@@ -123,8 +128,8 @@ class Imagined(Joined):
     async def outcome(self, command_id: str) -> CommandOutcome | None:
         return self._outcomes.get(command_id) or await self._storage.outcome(command_id)
 
-    async def pending(self, *, limit: int) -> Sequence[CommandOutcome]:
-        return await self._storage.pending(limit=limit)
+    async def pending(self, *, limit: int, names: Sequence[str] | None = None) -> Sequence[CommandOutcome]:
+        return await self._storage.pending(limit=limit, names=names)
 
     async def outcomes(
         self, *, state: str | None = None, correlation_id: str | None = None, limit: int = 100

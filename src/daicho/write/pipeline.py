@@ -10,11 +10,15 @@ __all__ = ["Handler", "Middleware", "compose"]
 
 Handler: TypeAlias = Callable[[Envelope], Awaitable[Receipt]]
 Middleware: TypeAlias = Callable[[Envelope, Handler], Awaitable[Receipt]]
-"""`async def my_middleware(envelope, proceed): ...; return await proceed(envelope)`"""
+"""`async def my_middleware(envelope, proceed): ...; return await proceed(envelope)`
+
+One that only looks at the envelope before it proceeds may be a plain function that ends with
+`return proceed(envelope)`: a coroutine is resumed through every layer that waits, so those that need not wait do not.
+"""
 
 
 def compose(middleware: Sequence[Middleware], innermost: Handler) -> Handler:
-    """The first middleware is the outermost. Composed once: a call costs one coroutine per layer."""
+    """The first middleware is the outermost. Composed once: a call costs one coroutine per layer that waits."""
     handler = innermost
     for layer in reversed(middleware):
         handler = _around(layer, handler)

@@ -10,18 +10,24 @@ from typing import Any
 
 from daicho.core.behaviour import Behaviour
 from daicho.core.collecting import uncollected
+from daicho.core.founding import FOUNDED, HasFounding
 from daicho.core.freezing import Freezer
 from daicho.core.messages import Event, replace
 from daicho.core.registry import Registry
 from daicho.core.times import to_text
+from daicho.ports.epochs import Epochs
 from daicho.ports.event_store import EventStore, Narrow, Selection
 from daicho.ports.snapshot_store import Snapshot, SnapshotStore
+from daicho.ports.state_store import StateStore, StateWrite
 from daicho.write.appending import Submission
+from daicho.write.foundation import Foundation, fold_page, is_whole
 
 __all__ = ["Held", "Repository"]
 
 _FIRST_PAGE = 128
 _PAGE = 1000
+_FEW = 100
+"""Events that may be decoded without a word to the garbage collector."""
 _SEAL = 8
 _log = logging.getLogger("daicho")
 
@@ -33,12 +39,14 @@ class Held:
     every append says which version it was decided on, and the store refuses it if that is not the version there is.
     """
 
-    __slots__ = ("behaviour", "pending", "position", "snapshot_version", "state", "version")
+    __slots__ = ("behaviour", "epoch", "pending", "position", "snapshot_version", "state", "version")
 
     def __init__(self, behaviour: Behaviour, state: Any, version: int, position: int, snapshot_version: int) -> None:
         self.behaviour, self.state, self.version, self.position = behaviour, state, version, position
         self.snapshot_version = snapshot_version
         self.pending: Submission | None = None
+        self.epoch: int | None = None
+        """Of the store, before it was loaded."""
 
 
 class Repository:
@@ -46,6 +54,10 @@ class Repository:
 
     A snapshot is taken when more than `snapshot_after` events came since the last one; it is keyed by a fingerprint of
     the code that folds, and one made by other code is ignored and replaced.
+
+    Where the state is what is kept, it is loaded from its row. That is true whatever this process was told and whoever
+    else writes: events behind the row (of a process that keeps none) are folded on top, and without a row the state is
+    folded from where its history begins.
     """
 
     def __init__(
@@ -53,11 +65,14 @@ class Repository:
         events: EventStore,
         snapshots: SnapshotStore,
         registry: Registry,
+        states: StateStore,
         *,
         snapshot_after: int = 100,
         hot: int = 10_000,
     ) -> None:
-        self._events, self._snapshots, self._registry = events, snapshots, registry
+        self._events, self._snapshots, self._registry, self._states = events, snapshots, registry, states
+        self._foundation = Foundation(events, states, registry)
+        self._epochs = events if isinstance(events, Epochs) else None
         self._snapshot_after, self._most_hot = snapshot_after, hot
         self._hot: OrderedDict[str, Held] = OrderedDict()
         self._loading: dict[str, asyncio.Future[Held | None]] = {}
@@ -65,9 +80,14 @@ class Repository:
 
     def through(self, events: EventStore) -> "Repository":
         """For one command on what `events` sees, which may never come to be: nothing of it is kept."""
-        other = Repository(events, self._snapshots, self._registry, snapshot_after=sys.maxsize, hot=1)
-        other._freezers = self._freezers
+        other = Repository(events, self._snapshots, self._registry, self._states, snapshot_after=sys.maxsize, hot=1)
+        other._freezers, other._epochs = self._freezers, None
         return other
+
+    @property
+    def epoch(self) -> int | None:
+        """What an append is to say about when it was decided: see AppendRequest."""
+        return None if self._epochs is None else self._epochs.epoch
 
     # -- hot states -----------------------------------------------------------------------------------------------
 
@@ -84,6 +104,14 @@ class Repository:
         """Forgets the state, unless a newer one took its place."""
         if self._hot.get(stream) is held:
             del self._hot[stream]
+
+    def forget(self) -> None:
+        """All hot states: events that they were made of may be gone."""
+        self._hot.clear()
+
+    def drop(self, stream: str) -> None:
+        """Forgets the state, whichever it is: it holds what nobody may know any more."""
+        self._hot.pop(stream, None)
 
     async def fetch(self, behaviour: Behaviour, stream: str) -> Held:
         """The hot state, loaded if need be; loads of one stream that run at once are one load."""
@@ -123,11 +151,19 @@ class Repository:
 
     async def load(self, behaviour: Behaviour, stream: str) -> Held:
         """The state as it is stored, and nobody else's."""
+        epoch = self.epoch
+        load = self._load_kept if behaviour.keeps_state else self._load_events
+        held = await load(behaviour, stream)
+        held.epoch = epoch
+        return held
+
+    async def _load_events(self, behaviour: Behaviour, stream: str) -> Held:
         snapshot, page = await self._events.load(stream, behaviour.fold_code, limit=_FIRST_PAGE)
         is_last = len(page) < _FIRST_PAGE
         state, version, position = behaviour.fresh(), 0, 0
         if snapshot is not None:
-            thawed = self._thawed(behaviour, snapshot, bool(page) and page[0][1] == snapshot.version)
+            is_there = bool(page) and page[0][1] == snapshot.version
+            thawed = self._thawed(behaviour, snapshot, page[0][0] if is_there else None)
             if thawed is not None:
                 (state,), version, position, page = thawed, snapshot.version, page[0][0], page[1:]
             else:
@@ -135,7 +171,9 @@ class Repository:
                 is_last = len(page) < _PAGE
         held = Held(behaviour, state, version, position, snapshot_version=version)
         while page:
-            held.state = behaviour.fold(held.state, self._decoded(page), stream)
+            if page[0][1] != held.version + 1 or page[-1][1] - held.version != len(page):
+                return await self._founded(behaviour, stream)
+            held.state = self._folded(behaviour, held.state, page, stream)
             held.position, held.version = page[-1][:2]
             if is_last:
                 break
@@ -146,10 +184,57 @@ class Repository:
     async def _after(self, stream: str, version: int) -> list[Narrow]:
         return await self._events.read_narrow(Selection(stream=stream, after_version=version), limit=_PAGE)
 
+    def _folded(self, behaviour: Behaviour, state: Any, page: list[Narrow], stream: str) -> Any:
+        try:
+            events = self._decoded(page)
+        except HasFounding:
+            return fold_page(behaviour, self._registry, state, page, stream)
+        return behaviour.fold(state, events, stream)
+
     def _decoded(self, page: list[Narrow]) -> list[Event]:
-        decode = self._registry.decode
+        if len(page) <= _FEW:
+            return self._registry.decode_all(page)
         with uncollected():
-            return [decode(name, version, data, position) for position, _, name, version, data in page]
+            return self._registry.decode_all(page)
+
+    # -- kept states ----------------------------------------------------------------------------------------------
+
+    async def load_any(self, behaviour: Behaviour, stream: str) -> Held:
+        """The state as it is stored, whichever way that is: for a stream that is between the two."""
+        epoch = self.epoch
+        held = await self._load_kept(behaviour, stream)
+        held.epoch = epoch
+        return held
+
+    async def _load_kept(self, behaviour: Behaviour, stream: str) -> Held:
+        row, page = await self._events.load_state(stream, limit=_PAGE)
+        if row is None:
+            if not page:
+                return Held(behaviour, behaviour.fresh(), 0, 0, snapshot_version=0)
+            return await self._founded(behaviour, stream)
+        state = behaviour.kept.decode(row.schema_version, row.data, stream)
+        held = Held(behaviour, state, row.version, row.position, snapshot_version=row.version)
+        while page:
+            if not is_whole([event[1] for event in page], held.version):
+                return await self._founded(behaviour, stream)
+            held.state = fold_page(behaviour, self._registry, held.state, page, stream)
+            held.position, held.version = page[-1][:2]
+            if len(page) < _PAGE:
+                break
+            page = await self._after(stream, held.version)
+        return held
+
+    async def _founded(self, behaviour: Behaviour, stream: str) -> Held:
+        """From where the kept history begins, which is not the first event."""
+        state, version, position = await self._foundation.folded(behaviour, stream)
+        return Held(behaviour, state, version, position, snapshot_version=version)
+
+    @staticmethod
+    def kept(behaviour: Behaviour, state: Any) -> StateWrite | None:
+        """What an append is to say about the row of the stream. Raises UnkeepableState."""
+        if not behaviour.keeps_state:
+            return None
+        return StateWrite(data=behaviour.kept.encode(state), schema_version=behaviour.state_version)
 
     async def at(self, behaviour: Behaviour, stream: str, moment: int | datetime | None) -> Any:
         """The state after version `moment`, or as far as it had occurred by then; the present one for None.
@@ -160,26 +245,44 @@ class Repository:
         selection = Selection(stream=stream)
         if moment is None:
             return (await self.load(behaviour, stream)).state
-        state = behaviour.fresh()
+        if behaviour.keeps_state:
+            return await self._kept_at(behaviour, stream, moment)
+        state, version = behaviour.fresh(), 0
         if isinstance(moment, datetime):
+            wanted = Selection(stream=stream, types=(FOUNDED,))
+            if await self._states.base(stream) is not None or await self._events.read(wanted, limit=1):
+                return await self._foundation.by_time(behaviour, stream, moment)
             selection = Selection(stream=stream, until=to_text(moment))
         else:
             thawed = await self._thaw(behaviour, stream, moment)
-            start = 0
             if thawed is not None:
-                state, start = thawed
-            selection = Selection(stream=stream, after_version=start, up_to_version=moment)
+                state, version = thawed
+            selection = Selection(stream=stream, after_version=version, up_to_version=moment)
         while page := await self._events.read_narrow(selection, limit=_PAGE):
-            state = behaviour.fold(state, self._decoded(page), stream)
+            if isinstance(moment, int) and not is_whole([event[1] for event in page], version):
+                return (await self._foundation.folded(behaviour, stream, moment))[0]
+            state = self._folded(behaviour, state, page, stream)
+            version = page[-1][1]
             if len(page) < _PAGE:
                 break
             selection = Selection(
                 stream=stream,
-                after_version=page[-1][1],
+                after_version=version,
                 up_to_version=selection.up_to_version,
                 until=selection.until,
             )
+        if isinstance(moment, int) and version < moment and version < await self._events.stream_version(stream):
+            return (await self._foundation.folded(behaviour, stream, moment))[0]  # which tells what is missing
         return state
+
+    async def _kept_at(self, behaviour: Behaviour, stream: str, moment: int | datetime) -> Any:
+        """As far as events are kept."""
+        if isinstance(moment, datetime):
+            return await self._foundation.by_time(behaviour, stream, moment)
+        held = await self.load(behaviour, stream)
+        if moment >= held.version:
+            return held.state
+        return behaviour.fresh() if moment <= 0 else (await self._foundation.folded(behaviour, stream, moment))[0]
 
     # -- snapshots ------------------------------------------------------------------------------------------------
 
@@ -195,14 +298,20 @@ class Repository:
         if snapshot is None or snapshot.fold != behaviour.fold_code or snapshot.version > not_after:
             return None
         last = Selection(stream=stream, after_version=snapshot.version - 1, up_to_version=snapshot.version)
-        thawed = self._thawed(behaviour, snapshot, bool(await self._events.read(last, limit=1)))
+        found = await self._events.read(last, limit=1)
+        thawed = self._thawed(behaviour, snapshot, found[0].position if found else None)
         return None if thawed is None else (thawed[0], snapshot.version)
 
-    def _thawed(self, behaviour: Behaviour, snapshot: Snapshot, is_of_this_history: bool) -> tuple[Any] | None:
-        """The state alone, which may be anything; None if the snapshot is damaged or cannot be read."""
+    def _thawed(self, behaviour: Behaviour, snapshot: Snapshot, position: int | None) -> tuple[Any] | None:
+        """The state alone, which may be anything; None if the snapshot is damaged, cannot be read, or is of another
+        history. `position`: of the event that has its version now; None if there is none."""
         stream, seal, state = snapshot.stream, snapshot.state[:_SEAL], snapshot.state[_SEAL:]
-        if seal != _sealed(snapshot, state) or not is_of_this_history:
-            _log.warning("the snapshot of %s at version %s is damaged and was ignored", stream, snapshot.version)
+        if position is None or seal != _seal(snapshot, position, state):
+            _log.warning(
+                "the snapshot of %s at version %s is damaged, or of a history that was lost, and was ignored",
+                stream,
+                snapshot.version,
+            )
             return None
         try:
             return (self._freezer(behaviour).thaw(state),)
@@ -211,26 +320,29 @@ class Repository:
             return None
 
     def snapshot_if_due(self, stream: str, held: Held) -> Snapshot | None:
-        """A snapshot of the state as it is, if more than enough events came since the last. Save it once the events
-        are durable."""
-        if held.version - held.snapshot_version <= self._snapshot_after:
+        """A snapshot of the state as it is, if more than enough events came since the last. To be given to `save` once
+        the events are durable."""
+        if held.version - held.snapshot_version <= self._snapshot_after or held.behaviour.keeps_state:
             return None
         held.snapshot_version = held.version  # also when it cannot be frozen: do not try at every event
         frozen = self._freezer(held.behaviour).freeze(held.state)
         if frozen is None:
             return None
-        snapshot = Snapshot(stream=stream, version=held.version, fold=held.behaviour.fold_code, state=b"")
-        return replace(snapshot, state=_sealed(snapshot, frozen) + frozen)
+        return Snapshot(stream=stream, version=held.version, fold=held.behaviour.fold_code, state=frozen)
 
-    async def save(self, snapshot: Snapshot) -> None:
-        await self._snapshots.save_snapshot(snapshot)
+    async def save(self, snapshot: Snapshot, position: int) -> None:
+        """`position`: of the last event that is in it."""
+        state = _seal(snapshot, position, snapshot.state) + snapshot.state
+        await self._snapshots.save_snapshot(replace(snapshot, state=state))
 
     def unfrozen(self) -> dict[str, str]:
         """Categories whose states cannot be snapshotted, and why."""
         return {name: f.why_not for name, f in self._freezers.items() if f.why_not}
 
 
-def _sealed(snapshot: Snapshot, state: bytes) -> bytes:
-    """A checksum: a snapshot with a flipped bit would be a wrong state that nobody notices."""
-    place = f"{snapshot.stream}\0{snapshot.version}\0{snapshot.fold}\0".encode()
+def _seal(snapshot: Snapshot, position: int, state: bytes) -> bytes:
+    """A checksum: a snapshot with a flipped bit would be a wrong state that nobody notices. So would one whose events
+    were lost in a failover, written by who still waited to write it: other events get their versions then, never their
+    positions."""
+    place = f"{snapshot.stream}\0{snapshot.version}\0{snapshot.fold}\0{int(position)}\0".encode()
     return blake2b(place + state, digest_size=_SEAL).digest()

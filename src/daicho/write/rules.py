@@ -84,6 +84,11 @@ class Rulebook:
         other.store, other._held = store, _Recent(_KEPT)
         return other
 
+    def forget(self) -> None:
+        """All of it: events that it was learnt from may be gone."""
+        self._held, self._inherited = _Recent(_KEPT), {}
+        self.counts = _Recent(_KEPT)
+
     def decode(self, event: StoredEvent) -> Event:
         return self.registry.decode(event.type, event.schema_version, event.data, event.position)
 

@@ -87,6 +87,15 @@ class CommandLogContract(Contract):
         assert list(await store.pending(limit=100)) == every
         assert list(await store.pending(limit=2)) == every[:2]
 
+    async def test_pending_commands_can_be_asked_for_by_name(self, store: Storage) -> None:
+        every = [outcome("pending", at=n, name=name) for n, name in enumerate(["Pay", "Ship", "Pay", *HOSTILE])]
+        for each in every:
+            await store.record(each)
+        assert list(await store.pending(limit=2, names=["Pay", "Other"])) == [every[0], every[2]]
+        for each in every[3:]:
+            assert list(await store.pending(limit=9, names=[each.name])) == [each]
+        assert list(await store.pending(limit=9, names=[])) == []
+
     async def test_a_command_that_was_handled_is_no_longer_pending(self, store: Storage) -> None:
         one, two = outcome("pending", at=1, payload=b"1"), outcome("pending", at=2, payload=b"2")
         await store.record(one)

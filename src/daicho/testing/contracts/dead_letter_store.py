@@ -100,6 +100,16 @@ class DeadLetterStoreContract(Contract):
         assert await store.parked_keys(STOCK) == {"c"}
         assert await store.parked_keys("projection:unknown") == set()
 
+    async def test_what_is_given_up_while_it_is_tried_again_stays_given_up(self, store: Storage) -> None:
+        mine = await claimed(store)
+        first, second = await park(store, mine, parked("a"), parked("a", 2, error=None))
+        await store.ask_retry()
+        await store.skip(first.number, "paid by hand")
+        await store.retried(ORDERS, [first.number, second.number], error="ValueError: still no")
+        given_up, left = await store.letters(states=STATES)
+        assert (given_up.state, given_up.reason, given_up.attempts) == ("skipped", "paid by hand", first.attempts)
+        assert (left.state, left.error) == ("parked", "ValueError: still no")
+
     async def test_asking_for_one_letter_asks_for_its_whole_key(self, store: Storage) -> None:
         orders, stock = await claimed(store), await claimed(store, STOCK)
         await park(store, stock, parked("a"))

@@ -191,6 +191,19 @@ class ReadingContract(Contract):
         newest = Selection(stream="order-1", newest_first=True)
         assert [e.version for e in await store.read(newest, limit=1)] == [10]
 
+    async def test_a_page_is_full_while_there_is_more_wherever_it_begins(self, store: Storage) -> None:
+        """Readers take a shorter page for the last one."""
+        names = [f"e{n}" for n in range(12)]
+        await append(store, request("a-1", *names[:4]), request("a-2", names[4]))
+        await append(store, request("a-1", *names[5:9]))
+        await append(store, request("a-3", *names[9:]))
+        positions = [e.position for e in await store.read(ALL, limit=100)]
+        for skipped, after in enumerate([0, *positions]):
+            for limit in range(1, 13):
+                for wanted in (Selection(after=after), Selection(after=after, up_to=positions[-1])):
+                    page = await store.read(wanted, limit=limit)
+                    assert [e.type for e in page] == names[skipped : skipped + limit]
+
     async def test_every_field_of_the_envelope_comes_back_as_it_went_in(self, store: Storage) -> None:
         new = event(
             "order.placed",

@@ -17,8 +17,10 @@ from daicho.testing.contracts.checkpoint_store import CheckpointStoreContract, a
 from daicho.testing.contracts.command_log import CommandLogContract
 from daicho.testing.contracts.dead_letter_store import DeadLetterStoreContract, park, parked
 from daicho.testing.contracts.event_store import EventStoreContract
+from daicho.testing.contracts.scheduler import SchedulerContract
 from daicho.testing.contracts.snapshot_store import SnapshotStoreContract
 from daicho.testing.contracts.sql_views import SqlViewsContract
+from daicho.testing.contracts.state_store import StateStoreContract
 from daicho.testing.contracts.view_store import ViewStoreContract
 
 __all__ = ["StorageContract"]
@@ -35,9 +37,11 @@ PRICES = TableSpec("prices", 3, Price)
 class StorageContract(
     EventStoreContract,
     SnapshotStoreContract,
+    StateStoreContract,
     CheckpointStoreContract,
     DeadLetterStoreContract,
     CommandLogContract,
+    SchedulerContract,
     ViewStoreContract,
     SqlViewsContract,
 ):

@@ -17,14 +17,15 @@ Permit: TypeAlias = Callable[[Envelope], bool | Awaitable[bool | None] | None]
 class Authorisation:
     """Asks `permit(envelope)` for every command from outside; False, or raising NotAuthorised, refuses it.
 
-    Commands sent by event handlers are part of something that was permitted, and are not asked about.
+    Commands sent by event handlers are part of something that was permitted, and are not asked about; but those of
+    another service's handlers are.
     """
 
     def __init__(self, permit: Permit) -> None:
         self._permit = permit
 
     async def __call__(self, envelope: Envelope, proceed: Handler) -> Receipt:
-        if envelope.cause is None:
+        if envelope.cause is None or envelope.source:
             answer = self._permit(envelope)
             if inspect.isawaitable(answer):
                 answer = await answer

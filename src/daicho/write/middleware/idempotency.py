@@ -78,9 +78,12 @@ class Idempotency:
         self._log, self._read, self._clock = log, read, clock
         self._in_flight: dict[str, asyncio.Future[None]] = {}
 
-    async def __call__(self, envelope: Envelope, proceed: Handler) -> Receipt:
+    def __call__(self, envelope: Envelope, proceed: Handler) -> Awaitable[Receipt]:
         if not envelope.may_repeat and not envelope.is_remembered:
-            return await proceed(envelope)
+            return proceed(envelope)
+        return self._once(envelope, proceed)
+
+    async def _once(self, envelope: Envelope, proceed: Handler) -> Receipt:
         if envelope.within is not None:
             # one in flight may be waiting for this very transaction: the database settles it
             return await self._earlier(envelope) or await self._now(envelope, proceed)

@@ -1,6 +1,6 @@
 """Values that come from outside must be what the message's annotations say."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
@@ -25,7 +25,7 @@ class Validation:
         self._encode = encoder_for("msgpack")
         self._decoders: dict[type[Command], Callable[[bytes], Command]] = {}
 
-    async def __call__(self, envelope: Envelope, proceed: Handler) -> Receipt:
+    def __call__(self, envelope: Envelope, proceed: Handler) -> Awaitable[Receipt]:
         if not envelope.trusted:
             self._check(envelope.command)
         if envelope.hops > _MOST_HOPS:
@@ -35,7 +35,7 @@ class Validation:
                 do=f"`daicho trace {envelope.correlation_id}` shows the way it came",
                 correlation_id=envelope.correlation_id,
             )
-        return await proceed(envelope)
+        return proceed(envelope)
 
     def _check(self, command: Command) -> None:
         cls = type(command)

@@ -14,6 +14,8 @@ from daicho.adapters.stores.memory.commands import MemoryCommandLog
 from daicho.adapters.stores.memory.events import MemoryEvents
 from daicho.adapters.stores.memory.letters import MemoryDeadLetters
 from daicho.adapters.stores.memory.snapshots import MemorySnapshots
+from daicho.adapters.stores.memory.states import MemoryStates
+from daicho.adapters.stores.memory.timers import MemoryScheduler
 from daicho.adapters.stores.memory.views import MemoryViews
 from daicho.core.errors import StoreFailed
 from daicho.ports.storage import Finding
@@ -21,7 +23,16 @@ from daicho.ports.storage import Finding
 __all__ = ["MemoryStorage"]
 
 
-class MemoryStorage(MemoryEvents, MemorySnapshots, MemoryCheckpoints, MemoryDeadLetters, MemoryCommandLog, MemoryViews):
+class MemoryStorage(
+    MemoryEvents,
+    MemorySnapshots,
+    MemoryStates,
+    MemoryCheckpoints,
+    MemoryDeadLetters,
+    MemoryCommandLog,
+    MemoryScheduler,
+    MemoryViews,
+):
     """Fulfils `daicho.ports.scratch.Scratch`. Closing it forgets everything; two of them never share anything."""
 
     def __init__(self, url: str = "memory:", *, now: Callable[[], datetime]) -> None:

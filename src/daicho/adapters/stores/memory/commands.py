@@ -27,9 +27,10 @@ class MemoryCommandLog(Shelf):
         async with self._critical() as contents:
             return contents.outcomes.get(command_id)
 
-    async def pending(self, *, limit: int) -> Sequence[CommandOutcome]:
+    async def pending(self, *, limit: int, names: Sequence[str] | None = None) -> Sequence[CommandOutcome]:
         async with self._critical() as contents:
-            return _by_age(o for o in contents.outcomes.values() if o.state == "pending")[:limit]
+            waiting = (o for o in contents.outcomes.values() if o.state == "pending")
+            return _by_age(o for o in waiting if names is None or o.name in names)[:limit]
 
     async def outcomes(
         self, *, state: str | None = None, correlation_id: str | None = None, limit: int = 100

@@ -11,7 +11,9 @@ from daicho.core.times import to_text
 from daicho.ports.checkpoint_store import Checkpoint
 from daicho.ports.dead_letter_store import DeadLetter
 from daicho.ports.event_store import CommandOutcome, StoredEvent
+from daicho.ports.scheduler import Timer
 from daicho.ports.snapshot_store import Snapshot
+from daicho.ports.state_store import Pruned, Standing, StateRow
 
 __all__ = ["Contents", "Shelf", "StoredTable"]
 
@@ -31,6 +33,11 @@ class Contents:
     moved: asyncio.Event = field(default_factory=asyncio.Event)
     """Set and replaced when the head moves."""
     snapshots: dict[str, Snapshot] = field(default_factory=dict[str, Snapshot])
+    states: dict[str, StateRow] = field(default_factory=dict[str, StateRow])
+    bases: dict[str, Pruned] = field(default_factory=dict[str, Pruned])
+    standings: dict[str, Standing] = field(default_factory=dict[str, Standing])
+    pruned: set[int] = field(default_factory=set[int])
+    """Positions of events that nobody can read any more."""
     checkpoints: dict[str, Checkpoint] = field(default_factory=dict[str, Checkpoint])
     alive_until: dict[str, float] = field(default_factory=dict[str, float])
     """Owners of checkpoints, by the monotonic clock."""
@@ -39,6 +46,12 @@ class Contents:
     outcomes: dict[str, CommandOutcome] = field(default_factory=dict[str, CommandOutcome])
     tables: dict[tuple[str, int], StoredTable] = field(default_factory=dict[tuple[str, int], StoredTable])
     live: dict[str, int] = field(default_factory=dict[str, int])
+    timers: dict[str, Timer] = field(default_factory=dict[str, Timer])
+
+    def kept(self, stream: str) -> list[StoredEvent]:
+        """The events of the stream that were not pruned."""
+        events = self.streams.get(stream, [])
+        return [e for e in events if e.position not in self.pruned] if self.pruned else events
 
     def wake(self) -> None:
         self.moved.set()
@@ -51,6 +64,10 @@ class Contents:
             streams={name: events.copy() for name, events in self.streams.items()},
             by_id=self.by_id.copy(),
             snapshots=self.snapshots.copy(),
+            states=self.states.copy(),
+            bases=self.bases.copy(),
+            standings=self.standings.copy(),
+            pruned=self.pruned.copy(),
             checkpoints=self.checkpoints.copy(),
             alive_until=self.alive_until.copy(),
             letters=self.letters.copy(),
@@ -58,6 +75,7 @@ class Contents:
             outcomes=self.outcomes.copy(),
             tables={place: StoredTable(table.shape, table.rows.copy()) for place, table in self.tables.items()},
             live=self.live.copy(),
+            timers=self.timers.copy(),
         )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from daicho.adapters.stores.memory.commands import keep
 from daicho.adapters.stores.memory.contents import Contents, Shelf
 from daicho.adapters.stores.memory.inline import MemoryInline
+from daicho.adapters.stores.memory.states import keep_states
 from daicho.core.conditions import Expected, holds
 from daicho.core.errors import ConcurrencyError, DuplicateEventId, InvalidMessage
 from daicho.core.messages import replace
@@ -50,6 +51,7 @@ class MemoryEvents(Shelf):
             contents.streams.setdefault(event.stream, []).append(event)
             contents.by_id[event.event_id] = event
         inline.apply()
+        keep_states(contents, request, events, self._time())
         appended = Appended(
             positions=tuple(event.position for event in events),
             versions=tuple(len(contents.streams.get(write.stream, ())) for write in request.writes),
@@ -92,7 +94,7 @@ class MemoryEvents(Shelf):
 
     async def counts(self) -> dict[tuple[str, int], int]:
         async with self._critical() as contents:
-            return dict(Counter((event.type, event.schema_version) for event in contents.events))
+            return dict(Counter((event.type, event.schema_version) for event in _candidates(contents, Selection())))
 
 
 def _check_streams(request: AppendRequest) -> None:
@@ -145,14 +147,15 @@ def _placed(contents: Contents, request: AppendRequest, recorded_at: str) -> lis
                 f"{write.stream} is at version {version}, not {write.expected!r}",
                 expected=write.expected,
                 actual=version,
-                events=_in_the_way(contents.streams.get(write.stream, []), write.expected),
+                events=_in_the_way(contents.kept(write.stream), write.expected),
             )
         for event in write.events:
             version += 1
             placed.append(_stored(event, write.stream, version, len(contents.events) + len(placed) + 1, recorded_at))
     if request.condition is not None:
         criteria, after, seen = request.condition.criteria, request.condition.after, request.condition.seen
-        later = (e for e in contents.events[max(after, 0) :] if e.position not in seen)
+        known = {*seen, *contents.pruned}
+        later = (e for e in contents.events[max(after, 0) :] if e.position not in known)
         if hits := [e for e in later if criteria.matches(e.type, set(e.tags))]:
             raise ConcurrencyError(
                 f"{len(hits)} events were recorded after position {after} that meet the condition",
@@ -164,7 +167,8 @@ def _placed(contents: Contents, request: AppendRequest, recorded_at: str) -> lis
 
 
 def _in_the_way(stream: Sequence[StoredEvent], expected: Expected) -> tuple[StoredEvent, ...]:
-    return tuple(stream[expected if isinstance(expected, int) else 0 :][:_NAMED_AT_MOST])
+    seen = expected if isinstance(expected, int) else 0
+    return tuple([event for event in stream if event.version > seen][:_NAMED_AT_MOST])
 
 
 def _stored(event: NewEvent, stream: str, version: int, position: int, recorded_at: str) -> StoredEvent:
@@ -201,5 +205,7 @@ def _filled(request: AppendRequest, appended: Appended, head: int) -> CommandOut
 
 def _candidates(contents: Contents, selection: Selection) -> Sequence[StoredEvent]:
     if selection.stream is not None:
-        return contents.streams.get(selection.stream, [])
+        return contents.kept(selection.stream)
+    if contents.pruned:
+        return [event for event in contents.events if event.position not in contents.pruned]
     return contents.events

@@ -96,6 +96,8 @@ class MemoryDeadLetters(Shelf):
                 return
             for number in meant:
                 letter = contents.letters[number]
+                if letter.state not in _OPEN:
+                    continue
                 contents.letters[number] = replace(
                     letter, state="parked", error=error, attempts=letter.attempts + 1, reason=None, code=code
                 )

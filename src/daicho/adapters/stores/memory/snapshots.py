@@ -16,7 +16,8 @@ class MemorySnapshots(Shelf):
         async with self._critical() as contents:
             found = contents.snapshots.get(stream)
             found = found if found is not None and found.fold == fold else None
-            events = contents.streams.get(stream, [])[max(found.version - 1, 0) if found else 0 :][:limit]
+            first = found.version if found else 1
+            events = [event for event in contents.kept(stream) if event.version >= first][:limit]
             return found, [(e.position, e.version, e.type, e.schema_version, e.data) for e in events]
 
     async def save_snapshot(self, snapshot: Snapshot) -> None:

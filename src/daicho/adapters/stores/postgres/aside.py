@@ -14,6 +14,7 @@ from daicho.adapters.stores.postgres.lines import SETTINGS, raw_json
 from daicho.adapters.stores.postgres.location import Location
 from daicho.adapters.stores.postgres.queries import queries_for
 from daicho.adapters.stores.postgres.requests import Group
+from daicho.adapters.stores.postgres.seat import Seat
 from daicho.core.errors import DuplicateEventId, MessageError
 from daicho.ports.event_store import AppendRequest, StoredEvent
 
@@ -29,8 +30,9 @@ class Taken(Exception):
 class Aside:
     """One connection and its thread. Not for two users at once."""
 
-    def __init__(self, location: Location, *, prepare: bool) -> None:
-        self._location, self._prepare = location, prepare
+    def __init__(self, location: Location, *, prepare: bool, seat: Seat) -> None:
+        self._location, self._prepare, self._seat = location, prepare, seat
+        self._epoch = -1
         self._queries = queries_for(location.schema)
         self._connection: SyncConnection | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="daicho-postgres-inline")
@@ -57,9 +59,13 @@ class Aside:
 
     def _ready(self) -> SyncConnection:
         connection = self._connection
+        if connection is not None and self._epoch != self._seat.epoch:  # its server was replaced
+            self._hang_up()
+            connection = None
         if connection is None or connection.closed:
+            self._epoch = self._seat.epoch
             self._connection = connection = psycopg.connect(
-                self._location.conninfo, autocommit=True, prepare_threshold=0 if self._prepare else None
+                self._seat.conninfo, autocommit=True, prepare_threshold=0 if self._prepare else None
             )
             raw_json(connection.adapters)
             if self._prepare:
@@ -75,9 +81,9 @@ class Aside:
     def _one(self, connection: SyncConnection, request: AppendRequest, now: str) -> Any:
         try:
             with connection.transaction():
-                parameters = Group([request], now).parameters
-                append = self._queries["append"].encode()
-                answer: Any = connection.execute(append, parameters, binary=True).fetchone()
+                group = Group([request], now)
+                append = self._queries[group.name].encode()
+                answer: Any = connection.execute(append, group.parameters, binary=True).fetchone()
                 _, refused, positions = answer
                 if not refused and request.inline is not None and is_unbroken(positions):
                     first, place = positions[0] if positions else 0, self._location

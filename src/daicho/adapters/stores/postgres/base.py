@@ -10,13 +10,14 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from daicho.adapters.stores.postgres.aside import Aside
-from daicho.adapters.stores.postgres.failures import is_lost, is_outdated, translated
+from daicho.adapters.stores.postgres.failures import is_lost, is_outdated, is_refused, translated
 from daicho.adapters.stores.postgres.head import Head
 from daicho.adapters.stores.postgres.lines import Connection, Line, Lines, Rows
 from daicho.adapters.stores.postgres.location import parse_url
 from daicho.adapters.stores.postgres.queries import in_schema, queries_for
 from daicho.adapters.stores.postgres.recent import Recent
-from daicho.core.errors import OutcomeUnknown, StoreClosed
+from daicho.adapters.stores.postgres.seat import Seat
+from daicho.core.errors import OutcomeUnknown, StoreClosed, StoreReadOnly
 from daicho.core.times import to_text
 
 __all__ = ["Opened", "Part", "Transaction"]
@@ -25,8 +26,8 @@ __all__ = ["Opened", "Part", "Transaction"]
 class Opened:
     """The moving parts of an open store."""
 
-    def __init__(self, writer: Line, aside: Aside, lines: Lines, head: Head, *, pooled: bool) -> None:
-        self.writer, self.aside, self.lines, self.head = writer, aside, lines, head
+    def __init__(self, writer: Line, aside: Aside, lines: Lines, head: Head, seat: Seat, *, pooled: bool) -> None:
+        self.writer, self.aside, self.lines, self.head, self.seat = writer, aside, lines, head, seat
         self.pooled = pooled
         """Whether a pooler sits in between, so that nothing of a session lasts."""
         self.recent = Recent()
@@ -47,9 +48,29 @@ class Opened:
         try:
             yield
         finally:
-            self._appends -= 1
-            if self._closing and not self._appends:
-                self._at_rest.set()
+            self.end_append()
+
+    def begin_writing(self) -> bool:
+        """Takes the writer's line without waiting, for an append that `end_writing` ends. False: somebody has it, or
+        the store is closing."""
+        if self._closing or self.writing.locked():
+            return False
+        taking = self.writing.acquire()
+        try:
+            taking.send(None)
+        except StopIteration:
+            self._appends += 1
+            return True
+        taking.close()  # somebody woke up for it and is next
+        return False
+
+    def end_writing(self) -> None:
+        self.writing.release()
+
+    def end_append(self) -> None:
+        self._appends -= 1
+        if self._closing and not self._appends:
+            self._at_rest.set()
 
     async def rest(self) -> None:
         """No append begins from now on, and none is under way when this returns."""
@@ -132,6 +153,14 @@ class Part:
         line = await lines.take()
         try:
             await line.ready()
+            try:
+                return await line.execute(text, values)
+            except psycopg.Error as error:
+                if not (is_refused(error) and self._opened().seat.writes):
+                    with self._told():
+                        raise
+            await line.hang_up()  # the server has been demoted: the next connection is to another one
+            await line.ready()
             with self._told():
                 return await line.execute(text, values)
         finally:
@@ -147,8 +176,14 @@ class Part:
             with self._told():
                 async with connection.transaction():
                     yield Transaction(connection)
+        except StoreReadOnly:
+            await line.hang_up()
+            raise
         finally:
             await lines.give(line)
+
+    def _committed_lazily(self) -> None:
+        """Told of every commit that did not wait for the disk."""
 
     def _told(self) -> "_Told":
         return _Told(self._location.url)

@@ -78,6 +78,7 @@ class PostgresCheckpoints(Part):
     async def advance(self, move: Advance) -> None:
         together = Together(self._queries, self._time(), move)
         together.check(await self._rows(together.text, together.values))
+        self._committed_lazily()
 
     async def rewind(self, processor: str, position: int) -> None:
         await self._changed(self._queries["rewind"], (position, self._time(), processor))

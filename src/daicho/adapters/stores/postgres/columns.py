@@ -4,20 +4,22 @@ The driver would put an array together element by element. Here each column is j
 are all the same is not an array at all.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from struct import error as StructError
 from struct import pack
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar, cast
 
 import msgspec
+from msgspec.structs import astuple
 
 from daicho.adapters.stores.postgres.requests import EVERYTHING, MOST_KEYS, can_be_json, number
-from daicho.ports.event_store import AppendRequest, NewEvent
+from daicho.ports.event_store import AppendRequest
 
 __all__ = ["Columns"]
 
 Parameter: TypeAlias = bytes | None
+V = TypeVar("V", str, str | None, int, bytes)
 
 _BYTEA, _INT, _TEXT, _JSON = 17, 23, 25, 114
 _ARRAY_OF = {_BYTEA: 1001, _INT: 1007, _TEXT: 1009, _JSON: 199}
@@ -42,6 +44,7 @@ class Columns:
         self, requests: Sequence[AppendRequest], at: str, parameters: Sequence[Parameter], counts: list[int]
     ) -> None:
         self.requests, self.at, self.parameters = requests, at, parameters
+        self.size = sum([len(each) for each in parameters if each is not None])
         self.first_writes: Sequence[int] = range(len(requests))
         self.first_events: list[int] = []
         start = 0
@@ -53,39 +56,53 @@ class Columns:
     def of(cls, requests: Sequence[AppendRequest], now: str) -> "Columns | None":
         """None if these requests ask for more than the function can, or hold what cannot be sent so: then as JSON,
         where it is found out what that is."""
-        streams: list[str] = []
-        expected: list[int] = []
-        counts: list[int] = []
-        events: list[NewEvent] = []
-        for request in requests:
-            if len(request.writes) != 1 or request.condition is not None or request.outcome is not None:
-                return None
-            [write] = request.writes
-            if not write.events:
-                return None
-            streams.append(write.stream)
-            expected.append(number(write.expected))
-            counts.append(len(write.events))
-            events += write.events
-        if len({event.event_id for event in events}) < len(events):
+        writes = [r.writes[0] for r in requests if len(r.writes) == 1 and r.condition is None and r.outcome is None]
+        if len(writes) < len(requests):
             return None
+        counts = [len(write.events) for write in writes]
+        if 0 in counts or any(write.state is not None for write in writes):
+            return None
+        events = [event for write in writes for event in write.events]
+        # one pass over the events, in C: what follows goes over columns
+        ids, types, schemas, datas, occurred, correlations, causations, actors, tenants, tags, metadata = zip(
+            *map(astuple, events), strict=True
+        )
+        if len(set(ids)) < len(ids):
+            return None
+        keys = _keys(types, tags)
+        if len(keys) > MOST_KEYS:
+            return None
+        streams = [write.stream for write in writes]
         try:
-            keys = _keys(events)
-            if len(keys) > MOST_KEYS:
-                return None
-            writes = (_array(_TEXT, keys), _array(_TEXT, streams), _array(_INT, expected), *_dealt(streams, counts))
-            return cls(requests, now, (now.encode(), *writes, *_of_events(events)), counts)
+            parameters = (
+                now.encode(),
+                _texts(keys),
+                _texts(streams),
+                _numbers([number(write.expected) for write in writes]),
+                *_dealt(streams, counts),
+                *_shared(types, _texts),
+                *_shared(schemas, _numbers),
+                *_shared(occurred, _texts),
+                *_shared(actors, _texts),
+                *_shared(tenants, _texts),
+                *_shared(correlations, _texts),
+                *((None, None) if causations == correlations else _shared(causations, _texts)),
+                *_shared(metadata, _jsons),
+                _texts(ids),
+                *_datas(datas),
+                _tags(tags),
+            )
         except (UnicodeError, StructError, msgspec.MsgspecError):
             return None
+        return cls(requests, now, parameters, counts)
 
 
-def _keys(events: Sequence[NewEvent]) -> list[str]:
+def _keys(types: Iterable[str], tags: Sequence[tuple[str, ...]]) -> list[str]:
     """What the locks of conditions may be about: see `requests.Group`."""
     keys = {EVERYTHING}
-    keys.update([f"type {type_}" for type_ in {event.type for event in events}])
-    for event in events:
-        if event.tags:
-            keys.update([f"tag {tag}" for tag in event.tags])
+    keys.update([f"type {type_}" for type_ in set(types)])
+    if any(tags):
+        keys.update([f"tag {tag}" for some in tags for tag in some])
     return list(keys)
 
 
@@ -96,66 +113,76 @@ def _dealt(streams: list[str], counts: list[int]) -> tuple[Parameter, Parameter,
     names = [stream for stream, count in zip(streams, counts, strict=True) for _ in range(count)]
     numbers = [n for n, count in enumerate(counts, 1) for _ in range(count)]
     offsets = [n for count in counts for n in range(1, count + 1)]
-    return _array(_TEXT, names), _array(_INT, numbers), _array(_INT, offsets)
+    return _texts(names), _numbers(numbers), _numbers(offsets)
 
 
-def _of_events(events: Sequence[NewEvent]) -> Iterable[Parameter]:
-    correlations, causations = [e.correlation_id for e in events], [e.causation_id for e in events]
-    yield from _shared(_TEXT, [e.type for e in events])
-    yield from _shared(_INT, [e.schema_version for e in events])
-    yield from _shared(_TEXT, [e.occurred_at for e in events])
-    yield from _shared(_TEXT, [e.actor for e in events])
-    yield from _shared(_TEXT, [e.tenant for e in events])
-    yield from _shared(_TEXT, correlations)
-    yield from (None, None) if causations == correlations else _shared(_TEXT, causations)
-    yield from _shared(_JSON, [e.metadata for e in events])
-    yield _array(_TEXT, [e.event_id for e in events])
-    as_json = [e.data if can_be_json(e.data) else None for e in events]
-    packed = None in as_json
-    yield _array(_JSON, as_json)
-    bare = [e.data if each is None else None for e, each in zip(events, as_json, strict=True)] if packed else None
-    yield None if bare is None else _array(_BYTEA, bare)
-    tags = [_encode(list(dict.fromkeys(e.tags))) if e.tags else None for e in events]
-    yield None if tags.count(None) == len(tags) else _array(_JSON, tags)
+def _datas(datas: Sequence[bytes]) -> tuple[Parameter, Parameter]:
+    """As JSON, and as bytes what PostgreSQL does not take as such."""
+    if not [data for data in datas if data[:1] not in b"{[" or b"\\u" in data]:
+        return _jsons(datas), None
+    as_json = [data if can_be_json(data) else None for data in datas]
+    if None not in as_json:
+        return _jsons(datas), None
+    bare = [data if each is None else None for data, each in zip(datas, as_json, strict=True)]
+    return _array(_JSON, as_json), _array(_BYTEA, bare)
 
 
-Value: TypeAlias = str | bytes | int | None
+def _tags(tags: Sequence[tuple[str, ...]]) -> Parameter:
+    if not any(tags):
+        return None
+    return _array(_JSON, [_encode(list(dict.fromkeys(some))) if some else None for some in tags])
 
 
-def _shared(type_: int, values: Sequence[Value]) -> tuple[Parameter, Parameter]:
+def _shared(values: Sequence[V], array: Callable[[Sequence[V]], bytes]) -> tuple[Parameter, Parameter]:
     """The one value of all, or the array."""
     first = values[0]
-    if values.count(first) == len(values):
-        return _single(first), None
-    return None, _array(type_, values)
+    if values.count(first) < len(values):
+        return None, array(values)
+    if isinstance(first, str):
+        return first.encode(), None
+    return pack("!i", first) if isinstance(first, int) else cast("Parameter", first), None
 
 
-def _single(value: Value) -> Parameter:
-    if isinstance(value, str):
-        return value.encode()
-    return pack("!i", value) if isinstance(value, int) else value
+def _texts(values: Sequence[str | None]) -> bytes:
+    if (alike := _alike(values)) is not None:
+        return _head(_TEXT, len(values)) + alike
+    return _array(_TEXT, [None if value is None else value.encode() for value in values])
 
 
-def _array(type_: int, values: Sequence[Value]) -> bytes:
-    """Its dimensions, then the length and the bytes of each element, -1 for null: as `array_recv` takes it."""
-    head = pack("!5i", 1, None in values, type_, len(values), 1)
-    if (body := _alike(values)) is not None:
-        return head + body
-    elements = [_single(value) for value in values]
-    return head + b"".join([part for each in elements for part in (_before(each), each or b"")])
+def _numbers(values: Sequence[int]) -> bytes:
+    count = len(values)
+    parts = [4] * (2 * count)
+    parts[1::2] = values
+    return _head(_INT, count) + pack(f"!{2 * count}i", *parts)
 
 
-def _before(element: Parameter) -> bytes:
-    if element is None:
-        return _NULL
-    length = len(element)
-    return _LENGTHS[length] if length < len(_LENGTHS) else pack("!i", length)
+def _jsons(values: Sequence[bytes]) -> bytes:
+    return _array(_JSON, values)
 
 
-def _alike(values: Sequence[Value]) -> bytes | None:
+def _head(type_: int, count: int, *, nulls: bool = False) -> bytes:
+    """One dimension, which begins at 1: as `array_recv` takes it. The elements follow, each behind its length."""
+    return pack("!5i", 1, nulls, type_, count, 1)
+
+
+def _array(type_: int, values: Sequence[bytes | None]) -> bytes:
+    nulls = None in values
+    given = [value or b"" for value in values] if nulls else cast("Sequence[bytes]", values)
+    parts = [b""] * (2 * len(values))
+    try:
+        parts[::2] = [_LENGTHS[length] for length in map(len, given)]
+    except IndexError:
+        parts[::2] = [pack("!i", len(value)) for value in given]
+    if nulls:
+        parts[::2] = [_NULL if value is None else each for value, each in zip(values, parts[::2], strict=True)]
+    parts[1::2] = given
+    return _head(type_, len(values), nulls=nulls) + b"".join(parts)
+
+
+def _alike(values: Sequence[str | None]) -> bytes | None:
     """Ids and times, which are ASCII and all of one length: that stands before each of them. None for others."""
     first = values[0]
-    if not isinstance(first, str) or not 0 < (length := len(first)) < _ASCII:
+    if first is None or not 0 < (length := len(first)) < _ASCII:
         return None
     before = f"\0\0\0{chr(length)}"
     try:

@@ -43,9 +43,10 @@ class PostgresCommandLog(Part):
         rows = await self._read(self._queries["command"], (command_id,))
         return _outcome(rows[0]) if rows else None
 
-    async def pending(self, *, limit: int) -> Sequence[CommandOutcome]:
+    async def pending(self, *, limit: int, names: Sequence[str] | None = None) -> Sequence[CommandOutcome]:
         await self._notes.settle()
-        return [_outcome(row) for row in await self._read(self._queries["pending_commands"], (limit,))]
+        wanted = None if names is None else list(names)
+        return [_outcome(row) for row in await self._read(self._queries["pending_commands"], (wanted, wanted, limit))]
 
     async def outcomes(
         self, *, state: str | None = None, correlation_id: str | None = None, limit: int = 100

@@ -4,10 +4,11 @@ from collections.abc import Callable
 from datetime import datetime
 
 from daicho.adapters.stores.postgres.appending import PostgresAppending
-from daicho.adapters.stores.postgres.loading import Loads
+from daicho.adapters.stores.postgres.loading import Loads, snapshot_loads, state_loads
 from daicho.adapters.stores.postgres.reading import narrow_events, query, query_narrow, stored_events
 from daicho.ports.event_store import Narrow, Selection, StoredEvent
 from daicho.ports.snapshot_store import Snapshot
+from daicho.ports.state_store import StateRow
 
 __all__ = ["PostgresEvents"]
 
@@ -21,10 +22,14 @@ class PostgresEvents(PostgresAppending):
 
     def __init__(self, url: str, *, now: Callable[[], datetime]) -> None:
         super().__init__(url, now=now)
-        self._loads = self._loading()
+        self._loads, self._state_loads = self._loading()
 
-    def _loading(self) -> Loads:
-        return Loads(self._read, self._queries["load_one"], self._queries["load_many"])
+    def _loading(self) -> tuple[Loads[Snapshot], Loads[StateRow]]:
+        texts = self._queries
+        return (
+            snapshot_loads(self._read, texts["load_one"], texts["load_many"]),
+            state_loads(self._read, texts["load_state_one"], texts["load_state_many"]),
+        )
 
     async def read(self, selection: Selection, *, limit: int) -> list[StoredEvent]:
         up_to = await self._horizon(selection)
@@ -41,6 +46,9 @@ class PostgresEvents(PostgresAppending):
 
     async def load(self, stream: str, fold: str, *, limit: int) -> tuple[Snapshot | None, list[Narrow]]:
         return await self._loads.load(stream, fold, limit)
+
+    async def load_state(self, stream: str, *, limit: int) -> tuple[StateRow | None, list[Narrow]]:
+        return await self._state_loads.load(stream, "", limit)
 
     async def _horizon(self, selection: Selection) -> int | None:
         """The position up to which to read."""

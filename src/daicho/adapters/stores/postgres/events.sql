@@ -4,6 +4,11 @@
 -- now, keys, writes, conditions, events, outcomes: see migrations/0002
 select versions, refused, places from daicho.append(%s, %s::json, %s::json, %s::json, %s::json, %s::json)
 
+-- name: append_states
+-- now, keys, writes, conditions, events, outcomes, states: see migrations/0010
+select versions, refused, places
+from daicho.append_states(%s, %s::json, %s::json, %s::json, %s::json, %s::json, %s::json)
+
 -- name: append_columns
 -- see migrations/0004
 select versions, refused, places from daicho.append_columns(
@@ -47,6 +52,57 @@ lateral (
   order by version limit (wanted.item ->> 2)::integer)
 ) as e
 order by wanted.n, e.version
+
+-- name: load_state_one
+-- stream, stream, stream, limit.
+-- The state is the row without a position, which stands before the time; the events are those behind it.
+(select null::bigint, version, position || ' ' || updated_at, schema_version, state, packed from daicho.daicho_states
+where stream = %s)
+union all
+(select position, version, type, schema_version, data, packed from daicho.events
+where stream = %s and version > coalesce((select version from daicho.daicho_states where stream = %s), 0)
+order by version limit %s)
+
+-- name: load_state_many
+-- [[stream, "", limit], ...] as JSON
+select wanted.n::integer, e.* from rows from (json_array_elements(%s::json)) with ordinality as wanted (item, n),
+lateral (
+  (select null::bigint, version, position || ' ' || updated_at, schema_version, state, packed from daicho.daicho_states
+  where stream = wanted.item ->> 0)
+  union all
+  (select position, version, type, schema_version, data, packed from daicho.events
+  where stream = wanted.item ->> 0
+  and version > coalesce((select version from daicho.daicho_states where stream = wanted.item ->> 0), 0)
+  order by version limit (wanted.item ->> 2)::integer)
+) as e
+order by wanted.n, e.version
+
+-- name: states
+-- name before the first one, upper bound, limit
+select stream, version, position, schema_version, state, packed, updated_at from daicho.daicho_states
+where stream > %s and stream < %s order by stream limit %s
+
+-- name: standings
+select category, kind, moving_to, pruned_to, rules from daicho.daicho_standings
+
+-- name: note_standing
+-- category, kind, moving_to, pruned_to, rules
+insert into daicho.daicho_standings values (%s, %s, %s, %s, %s::json)
+on conflict (category) do update set kind = excluded.kind, moving_to = excluded.moving_to,
+  pruned_to = excluded.pruned_to, rules = excluded.rules
+
+-- name: note_new_standing
+-- category, kind, moving_to, pruned_to, rules
+insert into daicho.daicho_standings values (%s, %s, %s, %s, %s::json) on conflict (category) do nothing
+
+-- name: prune
+-- category, JSON (see migrations/0010), position
+select daicho.prune(%s, %s::json, %s)
+
+-- name: base
+-- stream
+select base_version, base_occurred_at, base_schema_version, base_packed from daicho.daicho_states
+where stream = %s and base_version is not null
 
 -- name: places
 -- event ids

@@ -5,6 +5,7 @@ from psycopg import errors as pg
 
 from daicho.core.errors import (
     InvalidMessage,
+    LostLease,
     MessageError,
     StoreBusy,
     StoreCorrupt,
@@ -15,7 +16,7 @@ from daicho.core.errors import (
     StoreUnavailable,
 )
 
-__all__ = ["is_lost", "is_outdated", "translated"]
+__all__ = ["is_lost", "is_outdated", "is_promoted", "is_refused", "translated"]
 
 _AWAY = (pg.AdminShutdown, pg.CrashShutdown, pg.CannotConnectNow, pg.IdleInTransactionSessionTimeout)
 _TAKEN = (pg.LockNotAvailable, pg.QueryCanceled, pg.DeadlockDetected, pg.SerializationFailure)
@@ -35,9 +36,23 @@ def is_outdated(error: psycopg.Error) -> bool:
     return isinstance(error, pg.FeatureNotSupported) and error.diag.source_function == "RevalidateCachedQuery"
 
 
-def translated(error: BaseException, url: str) -> StoreError | MessageError:
+def is_promoted(error: BaseException) -> bool:
+    """Whether the server refused an append because it was promoted: nothing was done, and an epoch has to begin."""
+    return isinstance(error, psycopg.Error) and error.sqlstate == "DA001"
+
+
+def is_refused(error: BaseException) -> bool:
+    """Whether nothing was written, because the server takes no writes: it may have been the primary until just now."""
+    return isinstance(error, pg.ReadOnlySqlTransaction)
+
+
+def translated(error: BaseException, url: str) -> StoreError | MessageError | LostLease:
     """The error to raise instead; the given one should be its cause."""
     text = str(error).strip() or type(error).__name__
+    if is_promoted(error):
+        return StoreBusy(f"{url} has been promoted just now", why=text, do="do it again")
+    if isinstance(error, psycopg.Error) and error.sqlstate == "DA002":
+        return LostLease(f"{url} does not have what was read", why=text, do="nothing: it goes on from the checkpoint")
     if is_lost(error):
         return StoreUnavailable(f"{url} does not answer", why=text, do="check that the server runs and can be reached")
     if isinstance(error, _TAKEN):

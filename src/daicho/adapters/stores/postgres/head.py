@@ -16,7 +16,7 @@ append, so it is done at most once a millisecond, and not at all while nobody wa
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import psycopg
 
@@ -64,6 +64,10 @@ class Head:
         self._asked: list[asyncio.Future[None]] = []
         self._error: DaichoError | None = None
         self._closed = False
+        self.heard_of_epoch: Callable[[], None] | None = None
+        """Called when the head is in a newer epoch than it was, and the server has not been looked at since."""
+        self._of_epochs: dict[int, int] = {}
+        """How far it was seen in each epoch."""
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -100,6 +104,17 @@ class Head:
             else:
                 self._later = self._loop.call_later(_NOTIFY_EVERY, self._touch_later)
 
+    def seen_of(self, epoch: int) -> int:
+        """The greatest position that was known here up to that epoch."""
+        known = {**self._of_epochs, self.seen >> 48: max(self.seen, self.written)}
+        return max((seen for each, seen in known.items() if each <= epoch), default=0)
+
+    def begin_again(self) -> None:
+        """The server was replaced: what was committed on the old one says nothing of the new one."""
+        self._own.clear()
+        self._doubt = True
+        self._touched.set()
+
     def _touch_later(self) -> None:
         self._later = None
         self._touched.set()
@@ -115,6 +130,10 @@ class Head:
             head += 1
             own.discard(head)
         if head > self.seen:
+            if head >> 48 != self.seen >> 48:
+                self._of_epochs[self.seen >> 48] = max(self.seen, self.written)
+                if self.heard_of_epoch is not None and self._task is not None:
+                    self.heard_of_epoch()
             self.seen = head
             self._wake()
 

@@ -18,6 +18,7 @@ class PostgresDeadLetters(Part):
         together = Together(self._queries, self._time(), move)
         together.park(processor, events)
         together.check(await self._rows(together.text, together.values))
+        self._committed_lazily()
 
     async def letters(
         self, processor: str | None = None, *, states: Sequence[str] = ("parked", "retry"), limit: int = 1000

@@ -15,10 +15,11 @@ from psycopg.pq import Format, TransactionStatus
 
 from daicho.adapters.stores.postgres.failures import is_lost, translated
 from daicho.adapters.stores.postgres.location import Location
-from daicho.adapters.stores.postgres.prompt import Connection, Prompt, Rows
-from daicho.core.errors import StoreBusy, StoreClosed, StoreUnavailable
+from daicho.adapters.stores.postgres.prompt import Connection, Prompt, Rows, Told
+from daicho.adapters.stores.postgres.seat import Seat
+from daicho.core.errors import StaleServer, StoreBusy, StoreClosed, StoreReadOnly, StoreUnavailable
 
-__all__ = ["SETTINGS", "Connection", "Line", "Lines", "Rows", "raw_json"]
+__all__ = ["SETTINGS", "Connection", "Line", "Lines", "Rows", "Told", "raw_json"]
 
 # Without bitmap scans, what is read in the order of an index is not sorted anew: before the first ANALYZE the planner
 # takes a page of the log for a handful of rows, gathers all that lie behind it, and sorts them for each page.
@@ -46,14 +47,18 @@ def raw_json(adapters: AdaptersMap) -> None:
 class Line:
     """One connection. Not for two users at once."""
 
-    def __init__(self, location: Location, *, prepare: bool) -> None:
-        self._location, self._prepare = location, prepare
+    def __init__(self, location: Location, *, prepare: bool, seat: Seat | None = None) -> None:
+        """`seat`: looks at each new connection. None before there are tables."""
+        self._location, self._prepare, self._seat = location, prepare, seat
         self._connection: Connection | None = None
         self._prompt: Prompt | None = None
+        self._epoch = -1
+        """Of the server, when the connection was made."""
         self.greeting: Sequence[bytes] = ()
         """What to execute on every new connection."""
         self.heard: Callable[[], None] | None = None
         """Called when another process has notified a channel that a greeting listens to."""
+        self._barred: StoreUnavailable | None = None
 
     async def ready(self) -> Connection:
         """The connection, in working order, for use by the driver alone. Raises StoreUnavailable."""
@@ -61,13 +66,27 @@ class Line:
         prompt.pause()
         return prompt.connection
 
+    async def seated(self) -> None:
+        """Connected, so that the seat knows the server to which the next statement goes. Raises StoreUnavailable."""
+        await self._ready()
+
+    def bar(self, error: StoreUnavailable) -> None:
+        """Whoever waits for an answer of it, or asks from now on, gets the error at once."""
+        self._barred = error
+        if self._prompt is not None:
+            self._prompt.give_up()
+
     async def _ready(self) -> Prompt:
         """Raises StoreUnavailable after `reconnect_within` seconds of trying."""
+        if self._barred is not None:
+            raise self._barred
         connection, prompt = self._connection, self._prompt
         if connection is not None and prompt is not None:
-            if prompt.idle:
+            if prompt.idle and self._is_seated:
                 return prompt
-            await self.hang_up()  # somebody was cancelled in the middle of it
+            await self.hang_up()  # somebody was cancelled in the middle of it, or the server was replaced
+        if self._seat is not None and self._epoch >= 0:
+            await self._seat.glance()
         deadline, pause = time.monotonic() + self._location.reconnect_within, _SHORTEST_PAUSE
         while True:
             try:
@@ -86,26 +105,34 @@ class Line:
                 late = time.monotonic() + pause > deadline
                 if late or not (is_lost(error) or isinstance(translated(error, ""), StoreUnavailable)):
                     raise translated(error, self._location.url) from error
+                if self._seat is not None:
+                    await self._seat.glance()
                 level = logging.DEBUG if pause > _SHORTEST_PAUSE else logging.WARNING  # once is enough
                 log.log(level, "%s: %s; trying again", self._location.url, str(error).strip())
+            except (StaleServer, StoreReadOnly):
+                if self._seat is None or time.monotonic() + pause > deadline:
+                    raise  # nobody was promoted meanwhile
+                self._seat.turn()
             await asyncio.sleep(random.uniform(0.5, 1) * pause)  # noqa: S311 - jitter
             pause = min(pause * 2, _LONGEST_PAUSE)
 
     async def connect(self) -> Connection:
         """A new connection, set up for our use. Raises what the driver raises."""
-        location = self._location
+        conninfo = self._location.conninfo if self._seat is None else self._seat.conninfo
         connection: Connection = await AsyncConnection.connect(
-            location.conninfo, autocommit=True, prepare_threshold=0 if self._prepare else None
+            conninfo, autocommit=True, prepare_threshold=0 if self._prepare else None
         )
-        raw_json(connection.adapters)
-        if self._prepare:
-            try:
+        try:
+            if self._seat is not None:
+                self._epoch = await self._seat.check(connection)
+            raw_json(connection.adapters)
+            if self._prepare:
                 await connection.execute(SETTINGS)
                 for statement in self.greeting:
                     await connection.execute(statement)
-            except BaseException:  # whoever waited may have been cancelled
-                await connection.close()
-                raise
+        except BaseException:  # whoever waited may have been cancelled
+            await connection.close()
+            raise
         return connection
 
     async def rows(self, text: str, values: Sequence[Any] = (), types: Sequence[int] | None = None) -> Rows:
@@ -115,9 +142,24 @@ class Line:
             return (await (await self._ready()).ask(text, values, tuple(types)))[0]
         return (await self.execute(text, values))[0]
 
+    def begin(self, text: str, values: Sequence[Any], told: Told) -> bool:
+        """Sends a statement at once, if the line is ready and the server knows it: see `Prompt.begin`."""
+        prompt = self._prompt
+        return prompt is not None and prompt.idle and self._is_seated and prompt.begin(text, values, told)
+
     async def execute(self, text: str, values: Sequence[Any] = ()) -> tuple[Rows, int]:
         """The rows, and how many rows were touched."""
-        return await (await self._ready()).execute(text, values)
+        try:
+            return await (await self._ready()).execute(text, values)
+        except psycopg.OperationalError:
+            if self._barred is not None:
+                raise self._barred from None
+            raise
+
+    @property
+    def _is_seated(self) -> bool:
+        """Whether the server at the other end has not been replaced, as far as is known."""
+        return self._seat is None or self._epoch == self._seat.epoch
 
     @property
     def is_tidy(self) -> bool:
@@ -138,11 +180,15 @@ class Line:
 class Lines:
     """A few lines, lent one at a time; opened only as far as they are needed at once."""
 
-    def __init__(self, location: Location, *, prepare: bool) -> None:
-        self._location, self._prepare = location, prepare
+    def __init__(
+        self, location: Location, *, prepare: bool, seat: Seat | None = None, greeting: Sequence[bytes] = ()
+    ) -> None:
+        self._location, self._prepare, self._seat, self._greeting = location, prepare, seat, greeting
         self._idle: list[Line] = []
+        self._lent: set[Line] = set()
         self._free = asyncio.Semaphore(location.pool)
         self._closed = False
+        self._barred: StoreUnavailable | None = None
 
     async def take(self) -> Line:
         """A line for the caller alone, until it is given back."""
@@ -161,9 +207,26 @@ class Lines:
         if self._closed:
             self._free.release()
             raise StoreClosed(f"{self._location.url} is closed", do="use the store between `open()` and `close()`")
-        return self._idle.pop() if self._idle else Line(self._location, prepare=self._prepare)
+        if self._barred is not None:
+            self._free.release()
+            raise self._barred
+        line = self._idle.pop() if self._idle else self._new()
+        self._lent.add(line)
+        return line
+
+    def _new(self) -> Line:
+        line = Line(self._location, prepare=self._prepare, seat=self._seat)
+        line.greeting = self._greeting
+        return line
+
+    def bar(self, error: StoreUnavailable) -> None:
+        """Whoever uses one of them, or takes one from now on, gets the error at once."""
+        self._barred = error
+        for line in (*self._lent, *self._idle):
+            line.bar(error)
 
     async def give(self, line: Line) -> None:
+        self._lent.discard(line)
         if self._closed or not line.is_tidy:
             await line.hang_up()
         self._idle.append(line)

@@ -1,7 +1,7 @@
 """Store URLs: `postgresql://user@host:5432/database?schema=daicho`, libpq's own parameters, and a few of ours."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
@@ -40,6 +40,23 @@ class Location(msgspec.Struct, frozen=True, kw_only=True):
     migrate: str = "auto"
     reconnect_within: float = 10.0
     """Seconds that a lost connection is tried again before an error is told."""
+
+    @property
+    def hosts(self) -> int:
+        """How many hosts there are, one of which is the primary."""
+        given = conninfo_to_dict(self.conninfo)
+        return max(len(str(given.get(name) or "").split(",")) for name in ("host", "hostaddr"))
+
+    def conninfo_to(self, order: Sequence[int], *, anyhow: bool = False) -> str:
+        """The same with these of its hosts, in this order; `anyhow`: whatever they are."""
+        given: dict[str, Any] = dict(conninfo_to_dict(self.conninfo))
+        for name in ("host", "hostaddr", "port"):
+            each = str(given.get(name) or "").split(",")
+            if len(each) > 1:
+                given[name] = ",".join(each[n] for n in order)
+        if anyhow:
+            given.pop("target_session_attrs", None)
+        return make_conninfo("", **given)
 
 
 def _bad(url: str, why: str, do: str = "write postgresql://user@host:5432/database") -> BadUrl:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, TypeAlias
 
-from psycopg import AsyncConnection, OperationalError
+from psycopg import AsyncConnection, Error, OperationalError
 from psycopg.abc import Buffer
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.errors import InvalidSqlStatementName, error_from_result
@@ -21,10 +21,11 @@ from psycopg.pq.abc import PGresult
 
 from daicho.core.collecting import uncollected
 
-__all__ = ["Connection", "Prompt", "Rows"]
+__all__ = ["Connection", "Prompt", "Rows", "Told"]
 
 Connection: TypeAlias = AsyncConnection[tuple[Any, ...]]
 Rows: TypeAlias = list[tuple[Any, ...]]
+Told: TypeAlias = Callable[[Rows | Exception], None]
 
 _MOST_PREPARED = 200
 _PATIENCE = 2.0
@@ -50,6 +51,8 @@ class Prompt:
         self._wire = os.dup(connection.pgconn.socket)
         self._watched = self._writing = False
         self._answered: asyncio.Future[None] | None = None
+        self._told: Told | None = None
+        self._found: PGresult | None = None
         self._numbered: dict[str, bytes] = {}
         self._prepared: OrderedDict[tuple[bytes, tuple[int, ...]], bytes] = OrderedDict()
         self._count = 0
@@ -66,6 +69,10 @@ class Prompt:
             self.pause()
             os.close(self._wire)
             self._wire = -1
+
+    def give_up(self) -> None:
+        """Whoever waits for an answer is told that the connection is lost."""
+        self._end(OperationalError("the connection was given up"))
 
     def pause(self) -> None:
         """Leaves the connection to the driver, until the next statement here."""
@@ -92,11 +99,30 @@ class Prompt:
         """The same with values that are in PostgreSQL's binary format already."""
         return await self._ask(text, values, types, [Format.BINARY] * len(values))
 
+    def begin(self, text: str, values: Sequence[Any], told: Told) -> bool:
+        """Sends a statement at once, and calls `told` when the server is done with it, with the rows or the driver's
+        error: nobody has to wake up in between. False, and nothing done, if it is not prepared yet."""
+        transformer = self._transformer
+        dumped = transformer.dump_sequence(values, [PyFormat.AUTO] * len(values))
+        statement, types = self._numbered.get(text), transformer.types or ()
+        name = None if statement is None else self._prepared.get((statement, types))
+        if name is None:
+            return False
+        self._told = told
+        try:
+            self._pgconn.send_query_prepared(
+                name, dumped, param_formats=transformer.formats, result_format=Format.BINARY
+            )
+            self._sent()
+        except OperationalError as error:  # how much of it has left is not known
+            self._loop.call_soon(self._end, error)
+        return True
+
     async def _ask(
         self, text: str, dumped: Sequence[Buffer | None], types: tuple[int, ...], formats: Sequence[Format] | None
     ) -> tuple[Rows, int]:
         statement = self._numbered.get(text) or self._number(text)
-        transformer, pgconn = self._transformer, self._pgconn
+        pgconn = self._pgconn
         if self._prepare:
             name = self._prepared.get((statement, types)) or await self._named(statement, types)
             pgconn.send_query_prepared(name, dumped, param_formats=formats, result_format=Format.BINARY)
@@ -111,13 +137,15 @@ class Prompt:
                 self._prepared.clear()  # the driver lets go of them all after a rollback; nothing was executed
                 return await self._ask(text, dumped, types, formats)
             raise error
+        return self._rows(result), result.command_tuples or 0
+
+    def _rows(self, result: PGresult) -> Rows:
+        transformer, count = self._transformer, result.ntuples
         transformer.set_pgresult(result, format=Format.BINARY)
-        if result.ntuples <= _FEW:
-            rows: Rows = transformer.load_rows(0, result.ntuples, tuple) if result.ntuples else []
-        else:
-            with uncollected():
-                rows = transformer.load_rows(0, result.ntuples, tuple)
-        return rows, result.command_tuples or 0
+        if count <= _FEW:
+            return transformer.load_rows(0, count, tuple) if count else []
+        with uncollected():
+            return transformer.load_rows(0, count, tuple)
 
     def _number(self, text: str) -> bytes:
         """The statement with `$1`, `$2`, ... for each `%s`."""
@@ -162,21 +190,33 @@ class Prompt:
             raise
 
     async def _whole(self) -> PGresult:
-        """Its first result, or the first error: one that comes after the result says that it was not committed."""
-        pgconn, found = self._pgconn, None
-        if pgconn.flush() and not self._writing:
+        self._sent()
+        while not self._is_whole():
+            self._answered = self._loop.create_future()
+            await self._answered
+        return self._taken()
+
+    def _sent(self) -> None:
+        """To be called behind whatever sends."""
+        if self._pgconn.flush() and not self._writing:
             self._writing = True
             self._loop.add_writer(self._wire, self._write)
         self.resume()
-        while True:
-            if pgconn.is_busy():
-                self._answered = self._loop.create_future()
-                await self._answered
+
+    def _is_whole(self) -> bool:
+        """Takes what has come of the answer; whether that was all of it."""
+        pgconn = self._pgconn
+        while not pgconn.is_busy():
             result = pgconn.get_result()
             if result is None:
-                break
-            if found is None or (found.status in _FINE and result.status not in _FINE):
-                found = result
+                return True
+            if self._found is None or (self._found.status in _FINE and result.status not in _FINE):
+                self._found = result
+        return False
+
+    def _taken(self) -> PGresult:
+        """The first result, or the first error: one that comes after the result says that it was not committed."""
+        found, self._found = self._found, None
         if found is None:
             raise OperationalError("the server answered nothing")
         return found
@@ -207,10 +247,31 @@ class Prompt:
 
     def _end(self, error: OperationalError | None) -> None:
         if error is not None:
+            self._found = None
             self.pause()
+        if (told := self._told) is not None:
+            self._tell(told, error)
+            return
         answered, self._answered = self._answered, None
         if answered is not None and not answered.done():
             if error is None:
                 answered.set_result(None)
             else:
                 answered.set_exception(error)
+
+    def _tell(self, told: Told, error: Exception | None) -> None:
+        """Ends what was begun, once all of the answer is there."""
+        answer: Rows | Exception
+        if error is not None:
+            answer = error
+        else:
+            try:
+                if not self._is_whole():
+                    return
+                result = self._taken()
+                is_fine = result.status in _FINE
+                answer = self._rows(result) if is_fine else error_from_result(result, encoding="utf-8")
+            except Error as failed:
+                answer = failed
+        self._told = None
+        told(answer)

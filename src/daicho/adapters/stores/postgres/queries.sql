@@ -154,6 +154,7 @@ where number in (select value::bigint from json_array_elements_text(%s)) and pro
 update daicho.daicho_dead_letters
 set state = 'parked', attempts = attempts + 1, error = %s, reason = null, code = %s
 where number in (select value::bigint from json_array_elements_text(%s)) and processor = %s
+and state in ('parked', 'retry')
 
 -- name: skip
 -- reason, number
@@ -218,10 +219,10 @@ select command_id, name, state, key, fingerprint, stream, version, position, rea
 cause, handler, received_at, finished_at, payload from daicho.daicho_commands where command_id = %s
 
 -- name: pending_commands
--- limit
+-- names or null, twice; limit
 select command_id, name, state, key, fingerprint, stream, version, position, reason, actor, tenant, correlation_id,
 cause, handler, received_at, finished_at, payload from daicho.daicho_commands
-where state = 'pending' order by received_at, number limit %s
+where state = 'pending' and (%s::text[] is null or name = any(%s::text[])) order by received_at, number limit %s
 
 -- name: commands
 -- state or null, limit
@@ -280,3 +281,44 @@ from daicho.events where position > %s and position <= %s and type = any (%s::te
 -- as step_events
 select 1 from daicho.events where position > %s and position <= %s and type = any (%s::text[])
 and not stream = any (%s::text[]) and packed is not null limit 1
+
+-- name: set_timers
+-- JSON array of Timer
+insert into daicho.daicho_timers (timer_id, due, "group", key, name, number, every, payload)
+select timer_id, due, "group", key, name, number, every, decode(payload, 'base64')
+from json_to_recordset(%s) as t (
+  timer_id text, due text, "group" text, key text, name text, number integer, every double precision, payload text)
+order by timer_id collate "C"
+on conflict (timer_id) do update set due = excluded.due, "group" = excluded."group", key = excluded.key,
+  name = excluded.name, number = excluded.number, every = excluded.every, payload = excluded.payload
+
+-- name: drop_timers
+-- timer ids
+delete from daicho.daicho_timers where timer_id = any (%s::text[])
+
+-- name: drop_timer
+-- timer id, due, number
+delete from daicho.daicho_timers where timer_id = %s and due = %s and number = %s
+
+-- name: move_timer
+-- due, group, key, name, number, every, payload; of timer id, due, number
+update daicho.daicho_timers set due = %s, "group" = %s, key = %s, name = %s, number = %s, every = %s, payload = %s
+where timer_id = %s and due = %s and number = %s
+
+-- name: due_timers
+-- groups, now, limit
+select timer_id, due, "group", key, name, number, every, payload from daicho.daicho_timers
+where "group" = any (%s::text[]) and due <= %s order by due, timer_id limit %s
+
+-- name: next_due
+-- groups
+select min(due) from daicho.daicho_timers where "group" = any (%s::text[])
+
+-- name: timer
+-- timer id
+select timer_id, due, "group", key, name, number, every, payload from daicho.daicho_timers where timer_id = %s
+
+-- name: timers
+-- group, name or null, limit
+select timer_id, due, "group", key, name, number, every, payload from daicho.daicho_timers
+where "group" = %s and name = coalesce(%s, name) order by due, timer_id limit %s

@@ -6,7 +6,7 @@ was given up, ends the run, and a new one begins behind it.
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from daicho.core.stored import NewEvent
@@ -17,39 +17,60 @@ __all__ = ["Recent"]
 _MOST_EVENTS, _MOST_BYTES = 2000, 1024 * 1024
 
 
-class _Append(NamedTuple):
-    request: AppendRequest
-    answer: Appended
+class _Group(NamedTuple):
+    """What one statement has appended: an unbroken run of positions."""
+
+    requests: Sequence[AppendRequest]
+    answers: Sequence[Appended]
     at: str
+    last: int
     size: int
 
 
 class Recent:
+    """To add costs next to nothing, however many events there are: they are made when somebody reads them."""
+
     def __init__(self) -> None:
-        self._kept: deque[_Append] = deque()
+        self._kept: deque[_Group] = deque()
         self._begin = self._end = 0
         """The run: positions greater than the one and not greater than the other."""
         self._size = 0
 
-    def add(self, appends: Iterable[tuple[AppendRequest, Appended]], at: str) -> None:
-        """What has been committed and answered just now; `at`: the time of recording."""
-        for request, answer in appends:
-            places = answer.positions
-            if not places:
-                continue
-            size = sum([len(event.data) + len(event.metadata) for write in request.writes for event in write.events])
-            if places[0] != self._end + 1:
-                self._forget(places[0] - 1)
-            if places[-1] - places[0] + 1 != len(places) or size > _MOST_BYTES:
-                self._forget(places[-1])
-                continue
-            self._kept.append(_Append(request, answer, at, size))
-            self._end = places[-1]
-            self._size += size
-            while self._size > _MOST_BYTES or self._end - self._begin > _MOST_EVENTS:
-                first = self._kept.popleft()
-                self._begin = first.answer.positions[-1]
-                self._size -= first.size
+    def add(
+        self,
+        requests: Sequence[AppendRequest],
+        answers: Sequence[Appended],
+        positions: Sequence[int],
+        at: str,
+        size: int,
+    ) -> None:
+        """What has been committed and answered just now, in the order of `positions`; `at`: the time of recording;
+        `size`: bytes that the events take, at most."""
+        if not positions:
+            return
+        first, last = positions[0], positions[-1]
+        if first != self._end + 1:
+            self._forget(first - 1)
+        if last - first + 1 != len(positions) or size > _MOST_BYTES:
+            self._forget(last)
+            return
+        self._kept.append(_Group(requests, answers, at, last, size))
+        self._end = last
+        self._size += size
+        while self._size > _MOST_BYTES or self._end - self._begin > _MOST_EVENTS:
+            group = self._kept.popleft()
+            self._begin = group.last
+            self._size -= group.size
+
+    def all(self) -> list[StoredEvent]:
+        """Those that are known, oldest first; without those that the store might give back in another form."""
+        made = (
+            _stored(r, a, group.at) for group in self._kept for r, a in zip(group.requests, group.answers, strict=True)
+        )
+        return [event for events in made if events for event in events]
+
+    def clear(self) -> None:
+        self._forget(0)
 
     def _forget(self, position: int) -> None:
         self._kept.clear()
@@ -60,25 +81,30 @@ class Recent:
         """The events with these positions, as reading would give them. None: they have to be read."""
         if after < self._begin or up_to > self._end:
             return None
-        found: list[_Append] = []
-        for append in reversed(self._kept):
-            if append.answer.positions[-1] <= after:
+        groups: list[_Group] = []
+        for group in reversed(self._kept):
+            if group.last <= after:
                 break
-            found.append(append)
+            groups.append(group)
         events: list[StoredEvent] = []
-        for append in reversed(found):
-            made = _stored(append)
-            if made is None:
-                return None
-            events += made
-        if events and (events[0].position <= after or events[-1].position > up_to):
-            events = [event for event in events if after < event.position <= up_to]
+        for group in reversed(groups):
+            for request, answer in zip(group.requests, group.answers, strict=True):
+                places = answer.positions
+                if not places or places[-1] <= after:
+                    continue
+                if places[0] > up_to or len(events) >= limit:
+                    break
+                made = _stored(request, answer, group.at)
+                if made is None:
+                    return None
+                if places[0] <= after or places[-1] > up_to:  # not to be counted
+                    made = [event for event in made if after < event.position <= up_to]
+                events += made
         return events[:limit]
 
 
-def _stored(append: _Append) -> list[StoredEvent] | None:
+def _stored(request: AppendRequest, answer: Appended, at: str) -> list[StoredEvent] | None:
     """None if the store might give one of them back in another form."""
-    request, answer, at, _ = append
     found: list[StoredEvent] = []
     for write, last in zip(request.writes, answer.versions, strict=True):
         stream, version = write.stream, last - len(write.events)

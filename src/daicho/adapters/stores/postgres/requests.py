@@ -9,7 +9,9 @@ import msgspec
 
 from daicho.core.conditions import ABSENT, ANY, EXISTS, Criteria, Expected
 from daicho.core.errors import DuplicateEventId, InvalidMessage
-from daicho.ports.event_store import AppendRequest, CommandOutcome, NewEvent
+from daicho.core.streams import category_of
+from daicho.ports.event_store import AppendRequest, CommandOutcome, NewEvent, StreamWrite
+from daicho.ports.state_store import StateWrite
 
 __all__ = ["EVERYTHING", "MOST_KEYS", "Group", "can_be_json", "independent", "number", "single_event"]
 
@@ -61,6 +63,21 @@ class _Event(msgspec.Struct, omit_defaults=True, gc=False):
     g: list[str] | None = None
     d: msgspec.Raw = msgspec.Raw(b"")
     p: str | None = None
+
+
+class _State(msgspec.Struct, omit_defaults=True, gc=False):
+    r: int
+    w: int
+    n: int
+    s: str
+    c: str
+    x: bool
+    f: bool
+    k: int
+    p: int
+    e: int | None = None
+    d: msgspec.Raw = msgspec.Raw(b"")
+    b: str | None = None
 
 
 _encode = msgspec.json.Encoder().encode
@@ -126,12 +143,12 @@ def _are_strangers(requests: Sequence[AppendRequest]) -> bool:
 
 
 class Group:
-    """Independent requests as the parameters of `daicho.append`.
+    """Independent requests as the parameters of `daicho.append`, or of `daicho.append_states` if one keeps a state.
 
     Raises InvalidMessage or DuplicateEventId if there is something wrong with one of them in itself.
     """
 
-    name, types = "append", None
+    types = None
 
     def __init__(self, requests: Sequence[AppendRequest], now: str) -> None:
         self.requests, self.at = requests, now
@@ -139,6 +156,7 @@ class Group:
         conditions: list[_Condition] = []
         events: list[_Event] = []
         outcomes: list[dict[str, Any]] = []
+        states: list[_State] = []
         shared: set[str] = set()
         alone: set[str] = set()
         self.first_writes: list[int] = []
@@ -155,6 +173,8 @@ class Group:
                     shared.add(f"type {event.type}")
                     if event.tags:
                         shared.update([f"tag {tag}" for tag in event.tags])
+                if write.state is not None:
+                    states.append(_state(r, len(writes), write, write.state, len(events)))
             condition = request.condition
             if condition is not None:
                 conditions.append(_Condition(r, condition.after, condition.seen, _alternatives(condition.criteria)))
@@ -174,6 +194,10 @@ class Group:
             _text(events) if events else None,
             _text(outcomes) if outcomes else None,
         )
+        self.name = "append_states" if states else "append"
+        if states:
+            self.parameters = (*self.parameters, _text(states))
+        self.size = sum([len(each) for each in self.parameters if each is not None])
 
 
 def single_event(request: AppendRequest) -> tuple[Any, ...] | None:
@@ -181,7 +205,7 @@ def single_event(request: AppendRequest) -> tuple[Any, ...] | None:
     if len(request.writes) != 1 or request.condition is not None or request.outcome is not None or request.inline:
         return None
     [write] = request.writes
-    if len(write.events) != 1 or write.expected is ANY or write.expected is EXISTS:
+    if len(write.events) != 1 or write.expected is ANY or write.expected is EXISTS or write.state is not None:
         return None
     [event] = write.events
     expected, data = number(write.expected), event.data
@@ -236,6 +260,24 @@ def _event(r: int, w: int, v: int, stream: str, event: NewEvent) -> _Event:
     else:
         made.p = base64.b64encode(event.data).decode()
     return made
+
+
+def _state(r: int, w: int, write: StreamWrite, state: StateWrite, last_event: int) -> _State:
+    n, category = len(write.events), category_of(write.stream)
+    made = _State(
+        r, w, n, write.stream, category, state.data is None, state.fenced, state.schema_version, state.position,
+        last_event if n else None,
+    )  # fmt: skip
+    if state.data is not None and can_be_kept(state.data):
+        made.d = _raw(state.data, "state")
+    elif state.data is not None:
+        made.b = base64.b64encode(state.data).decode()
+    return made
+
+
+def can_be_kept(state: bytes) -> bool:
+    """Whether PostgreSQL takes a state, which is any JSON, as JSON. It would take `null` for nothing at all."""
+    return state.strip() != b"null" and not (b"\\u" in state and _UNTRANSLATABLE.search(state))
 
 
 def _raw(data: bytes, what: str) -> msgspec.Raw:

@@ -9,18 +9,19 @@ __all__ = ["checked_version", "is_pooled"]
 _OLDEST = 13
 
 
-async def checked_version(connection: Connection, location: Location) -> int:
-    """The server's version, as 150018 for 15.18. Raises StoreFailed or StoreReadOnly if it will not do."""
+async def checked_version(connection: Connection, location: Location, *, standby: bool = False) -> int:
+    """The server's version, as 150018 for 15.18. Raises StoreFailed or StoreReadOnly if it will not do. `standby`: a
+    standby will do."""
     version = connection.info.server_version
     if version < _OLDEST * 10000:
         raise StoreFailed(f"{location.url} is PostgreSQL {version // 10000}", do=f"use version {_OLDEST} or later")
     cursor = await connection.execute("select pg_is_in_recovery(), current_setting('server_encoding')")
-    [(standby, encoding)] = await cursor.fetchall()
-    if standby:
+    [(follows, encoding)] = await cursor.fetchall()
+    if follows and not standby:
         raise StoreReadOnly(
             f"{location.url} is a standby",
             why="it can be read, but how far its log is complete only the primary knows",
-            do="name the primary, or several hosts and ?target_session_attrs=read-write",
+            do="name the primary, or several hosts and ?target_session_attrs=read-write; read_from= takes standbys",
         )
     if encoding != "UTF8":
         raise StoreFailed(

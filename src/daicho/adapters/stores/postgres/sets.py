@@ -77,6 +77,7 @@ class PostgresSets(Part):
         async with self._transaction() as transaction:
             await self._run_set(transaction, step)
             together.check(await transaction.rows(together.text, together.values))
+        self._committed_lazily()
 
     async def try_set(self, steps: Sequence[SetStep]) -> tuple[int, StepRefused | None]:
         done, refusal = 0, None

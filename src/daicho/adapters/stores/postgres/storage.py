@@ -5,10 +5,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psycopg
 
 from daicho.adapters.stores.postgres.aside import Aside
 from daicho.adapters.stores.postgres.base import Opened
+from daicho.adapters.stores.postgres.beginning import PostgresBeginning
 from daicho.adapters.stores.postgres.checkpoints import PostgresCheckpoints
 from daicho.adapters.stores.postgres.commands import PostgresCommandLog
 from daicho.adapters.stores.postgres.events import PostgresEvents
@@ -17,12 +19,18 @@ from daicho.adapters.stores.postgres.head import Head
 from daicho.adapters.stores.postgres.letters import PostgresDeadLetters
 from daicho.adapters.stores.postgres.lines import Line, Lines
 from daicho.adapters.stores.postgres.migrating import PostgresMigrating
+from daicho.adapters.stores.postgres.pulse import Pulse
+from daicho.adapters.stores.postgres.sampling import Lookout
 from daicho.adapters.stores.postgres.schema import migrate
+from daicho.adapters.stores.postgres.seat import Seat
 from daicho.adapters.stores.postgres.server import checked_version, is_pooled
 from daicho.adapters.stores.postgres.snapshots import PostgresSnapshots
+from daicho.adapters.stores.postgres.states import PostgresStates
+from daicho.adapters.stores.postgres.timers import PostgresScheduler
 from daicho.adapters.stores.postgres.views import PostgresViews
 from daicho.adapters.stores.postgres.within import PostgresJoining
 from daicho.core.errors import StoreFailed
+from daicho.ports.replication import Sample
 from daicho.ports.storage import Finding
 
 __all__ = ["PostgresStorage"]
@@ -30,11 +38,14 @@ __all__ = ["PostgresStorage"]
 
 class PostgresStorage(
     PostgresJoining,
+    PostgresBeginning,
     PostgresEvents,
     PostgresSnapshots,
+    PostgresStates,
     PostgresCheckpoints,
     PostgresDeadLetters,
     PostgresCommandLog,
+    PostgresScheduler,
     PostgresViews,
     PostgresMigrating,
 ):
@@ -48,6 +59,8 @@ class PostgresStorage(
     def __init__(self, url: str, *, now: Callable[[], datetime]) -> None:
         super().__init__(url, now=now)
         self._version = 0
+        self._lookout: Lookout | None = None
+        self._pulse: Pulse | None = None
 
     async def _settle_notes(self) -> None:
         await self._notes.settle()
@@ -59,8 +72,9 @@ class PostgresStorage(
     async def open(self) -> None:
         if self._open is not None:
             return
-        location = self._location
-        first = Line(location, prepare=False)
+        location, seat = self._location, Seat(self._location)
+        await seat.glance()
+        first = Line(msgspec.structs.replace(location, conninfo=seat.conninfo), prepare=False)
         try:
             connection = await first.ready()
             with self._told():
@@ -70,28 +84,63 @@ class PostgresStorage(
         finally:
             await first.hang_up()
         prepare = not pooled
+        seat.listen(self._noticed)
         channel = None if pooled else f"daicho {location.schema}"
-        head = Head(Line(location, prepare=prepare), self._queries["safe_head"], channel=channel, shown=location.url)
-        await head.start()
+        watching = Line(location, prepare=prepare, seat=seat)
+        head = Head(watching, self._queries["safe_head"], channel=channel, shown=location.url)
+        head.heard_of_epoch = self._look_again
+        try:
+            await head.start()
+        except BaseException:
+            await head.close()
+            raise
         self._open = Opened(
-            Line(location, prepare=prepare),
-            Aside(location, prepare=prepare),
-            Lines(location, prepare=prepare),
+            Line(location, prepare=prepare, seat=seat),
+            Aside(location, prepare=prepare, seat=seat),
+            Lines(location, prepare=prepare, seat=seat),
             head,
+            seat,
             pooled=pooled,
         )
+        self._lookout = Lookout(location, self._queries["sample"], prepare=prepare, seat=seat)
+        self._pulse = Pulse(
+            Line(location, prepare=prepare, seat=seat), head, self._queries, self._is_followed, location.url
+        )
+        self._pulse.start()
 
     async def close(self) -> None:
         opened = self._open
         if opened is not None:
             await opened.rest()
+            await self._stop_looking()
             await self._notes.close()
             await self._saves.close()
             self._open = None
+            if self._pulse is not None:
+                await self._pulse.close()
+            if self._lookout is not None:
+                await self._lookout.close()
             await opened.head.close()
             await opened.aside.close()
             await opened.writer.hang_up()
             await opened.lines.close()
+
+    async def sample(self, within: float) -> Sample:
+        self._opened()
+        assert self._lookout is not None
+        return await self._lookout.sample(within)
+
+    def _committed_lazily(self) -> None:
+        if self._pulse is not None:
+            self._pulse.touch()
+
+    async def _is_followed(self) -> bool:
+        [(followed,)] = await self._read(self._queries["followed"])
+        return bool(followed)
+
+    def beat(self) -> None:
+        if self._pulse is not None:
+            self._pulse.always()
 
     async def examine(self) -> list[Finding]:
         return await look_at(self._read, self._location, self._opened().pooled)

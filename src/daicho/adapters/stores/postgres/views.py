@@ -136,6 +136,8 @@ class PostgresViews(PostgresSets):
         for each in (change, *change.beside):
             self._table(each.table).write(together, each.upserts, each.deletes)
         together.check(await self._rows(together.text, together.values))
+        if change.advance is not None:
+            self._committed_lazily()
 
     def _table(self, table: TableSpec) -> Table:
         return table_for(self._location.schema, table)

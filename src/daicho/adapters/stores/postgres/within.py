@@ -30,17 +30,17 @@ from daicho.adapters.stores.postgres.callers import (
 )
 from daicho.adapters.stores.postgres.commands import PostgresCommandLog
 from daicho.adapters.stores.postgres.events import PostgresEvents
-from daicho.adapters.stores.postgres.failures import is_lost, translated
+from daicho.adapters.stores.postgres.failures import is_lost, is_promoted, translated
 from daicho.adapters.stores.postgres.inline import Ask, Moved, PostgresInline
 from daicho.adapters.stores.postgres.lines import Rows
 from daicho.adapters.stores.postgres.requests import Group
 from daicho.core.errors import (
+    DaichoError,
     DuplicateEventId,
     ForeignStore,
     MessageError,
     StoreBusy,
     StoreClosed,
-    StoreError,
     StoreFailed,
     StoreReadOnly,
     StoreUnavailable,
@@ -109,7 +109,7 @@ class Within(PostgresEvents, PostgresCommandLog):
     def __init__(self, store: PostgresJoining, caller: Caller, turn: asyncio.Lock) -> None:
         self._store, self._caller, self._turn = store, caller, turn
         self._location, self._queries, self._notes = store._location, store._queries, store._notes
-        self._loads = self._loading()
+        self._loads, self._state_loads = self._loading()
 
     def _opened(self) -> Opened:
         return self._store._opened()
@@ -190,6 +190,9 @@ class Within(PostgresEvents, PostgresCommandLog):
                     return StoreBusy(f"somebody else was faster {tries} times", why=str(error), do="send it again")
                 # now that they have committed, what they wrote is seen
             except psycopg.Error as error:
+                if is_promoted(error) and tries < _TRIES:
+                    await self._renew()
+                    continue
                 told = self._told_of(error)
                 told.__cause__ = error
                 return told
@@ -202,7 +205,7 @@ class Within(PostgresEvents, PostgresCommandLog):
         async with self._turn, self._caller.savepoint():
             if request.inline is not None:
                 await self._caller.rows(self._queries["inline_turn"])
-            [answer] = await self._caller.rows(self._queries["append"], group.parameters)
+            [answer] = await self._caller.rows(self._queries[group.name], group.parameters)
             _, refused, positions = answer
             inline = request.inline
             if inline is not None and not refused and is_unbroken(positions):
@@ -216,7 +219,12 @@ class Within(PostgresEvents, PostgresCommandLog):
             return answer
 
     def _committed(
-        self, appends: Sequence[tuple[AppendRequest, Appended]], positions: Sequence[int | None], at: str
+        self,
+        requests: Sequence[AppendRequest],
+        answers: Sequence[Appended],
+        positions: Sequence[int],
+        at: str,
+        size: int,
     ) -> None:
         """Nobody here may see it yet."""
 
@@ -239,7 +247,7 @@ class Within(PostgresEvents, PostgresCommandLog):
             except psycopg.Error as error:
                 raise self._told_of(error) from error
 
-    def _told_of(self, error: psycopg.Error) -> StoreError | MessageError:
+    def _told_of(self, error: psycopg.Error) -> DaichoError:
         if is_lost(error):
             return StoreUnavailable(
                 "the connection given as `within=` broke",

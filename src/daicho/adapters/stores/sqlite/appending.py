@@ -11,6 +11,7 @@ from daicho.adapters.stores.sqlite.driver import Connection, ConstraintFailed
 from daicho.adapters.stores.sqlite.inline import SqliteInline
 from daicho.adapters.stores.sqlite.queries import statement
 from daicho.adapters.stores.sqlite.reading import events_at, events_of_stream
+from daicho.adapters.stores.sqlite.states import keep_state
 from daicho.adapters.stores.sqlite.writer import FATAL, Shortcut, Transaction
 from daicho.core.conditions import ANY, holds
 from daicho.core.errors import ConcurrencyError, DuplicateEventId, InvalidMessage
@@ -33,8 +34,8 @@ def append_alone(requests: Sequence[AppendRequest]) -> Shortcut[list[Appended | 
     """One untagged event on an expected version, by itself: a plain insert that commits by itself.
 
     The unique key refuses a version that is there already; that the one before is there needs a look, which cannot
-    grow old, because events are never deleted. None if that is not what is asked for, or if anything is in the way:
-    `append_all` then says what.
+    grow old, because the last event of a stream is never deleted. None if that is not what is asked for, or if anything
+    is in the way: `append_all` then says what.
     """
     if len(requests) != 1:
         return None
@@ -43,7 +44,7 @@ def append_alone(requests: Sequence[AppendRequest]) -> Shortcut[list[Appended | 
         return None
     [write] = request.writes
     expected = write.expected
-    if len(write.events) != 1 or write.events[0].tags or not isinstance(expected, int):
+    if len(write.events) != 1 or write.events[0].tags or write.state or not isinstance(expected, int):
         return None
 
     def insert(connection: Connection, now: str) -> tuple[list[Appended | Exception], int] | None:
@@ -136,6 +137,8 @@ def _checked_and_inserted(transaction: Transaction, request: AppendRequest) -> A
             if event.tags:
                 tags += [(tag, position, event.type) for tag in dict.fromkeys(event.tags)]
         versions[n] = version
+        if write.state is not None:
+            keep_state(connection, write, version, position if write.events else None, now)
     if rows:
         if len(rows) == 1:
             connection.execute(_INSERT_EVENT, rows[0])

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from daicho.adapters.stores.sqlite.base import Part
 from daicho.adapters.stores.sqlite.queries import statement
 from daicho.adapters.stores.sqlite.writer import Transaction
@@ -10,6 +12,7 @@ from daicho.ports.event_store import CommandOutcome
 
 __all__ = ["SqliteCommandLog", "outcome_values"]
 
+_json = msgspec.json.Encoder().encode
 _RECORD, _KEEP_FIRST = statement("record_command"), statement("keep_first_command")
 _ONE, _PENDING = statement("command"), statement("pending_commands")
 _NEWEST, _OF_FLOW = statement("commands"), statement("commands_of_flow")
@@ -68,9 +71,10 @@ class SqliteCommandLog(Part):
         rows = await self._here(lambda connection: connection.execute(_ONE, (command_id,)))
         return _outcome(rows[0]) if rows else None
 
-    async def pending(self, *, limit: int) -> Sequence[CommandOutcome]:
+    async def pending(self, *, limit: int, names: Sequence[str] | None = None) -> Sequence[CommandOutcome]:
         await self._settled()
-        rows = await self._aside(lambda connection: connection.execute(_PENDING, (limit,)))
+        wanted = None if names is None else _json(list(names)).decode()
+        rows = await self._aside(lambda connection: connection.execute(_PENDING, (wanted, wanted, limit)))
         return [_outcome(row) for row in rows]
 
     async def outcomes(

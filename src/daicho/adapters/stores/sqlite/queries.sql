@@ -153,7 +153,7 @@ update daicho_dead_letters set state = 'retried' where number = ? and (? is null
 -- name: failed_again
 -- error, code, number, processor
 update daicho_dead_letters set state = 'parked', attempts = attempts + 1, error = ?, reason = null, code = ?
-where number = ? and processor = ?
+where number = ? and processor = ? and state in ('parked', 'retry')
 
 -- name: skip
 -- reason, number
@@ -208,10 +208,10 @@ select command_id, name, state, key, fingerprint, stream, version, position, rea
 cause, handler, received_at, finished_at, cast(payload as blob) from daicho_commands where command_id = ?
 
 -- name: pending_commands
--- limit
+-- names as a JSON array or null, twice; limit
 select command_id, name, state, key, fingerprint, stream, version, position, reason, actor, tenant, correlation_id,
 cause, handler, received_at, finished_at, cast(payload as blob) from daicho_commands
-where state = 'pending' order by received_at, number limit ?
+where state = 'pending' and (? is null or name in (select value from json_each(?))) order by received_at, number limit ?
 
 -- name: commands
 -- state or null, state or null, limit
@@ -272,3 +272,90 @@ and stream not in (select value from json_each(?))
 -- as step_events
 select 1 from events where position > ? and position <= ? and type in (select value from json_each(?))
 and stream not in (select value from json_each(?)) and typeof(data) = 'blob' limit 1
+
+-- name: set_timer
+-- timer id, due, group, key, name, number, every, payload
+insert or replace into daicho_timers values (?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: drop_timers
+-- JSON array of timer ids
+delete from daicho_timers where timer_id in (select value from json_each(?))
+
+-- name: drop_timer
+-- timer id, due, number
+delete from daicho_timers where timer_id = ? and due = ? and number = ?
+
+-- name: due_timers
+-- JSON array of groups, now, limit
+select * from daicho_timers where "group" in (select value from json_each(?)) and due <= ? order by due, timer_id limit ?
+
+-- name: next_due
+-- JSON array of groups
+select min(due) from daicho_timers where "group" in (select value from json_each(?))
+
+-- name: timer
+-- timer id
+select * from daicho_timers where timer_id = ?
+
+-- name: timers
+-- group, name or null, name or null, limit
+select * from daicho_timers where "group" = ? and (? is null or name = ?) order by due, timer_id limit ?
+
+-- name: load_state
+-- stream
+select version, position, schema_version, state, updated_at from daicho_states where stream = ?
+
+-- name: states
+-- name before the first one, upper bound, limit
+select stream, version, position, schema_version, state, updated_at from daicho_states
+where stream > ? and stream < ? order by stream limit ?
+
+-- name: keep_state
+-- stream, version, position, schema_version, state, updated_at, whether without looking at the standing, category
+insert into daicho_states (stream, version, position, schema_version, state, updated_at)
+select ?, ?, ?, ?, ?, ?
+where ? or not exists (select 1 from daicho_standings where category = ? and 'events' in (kind, moving_to))
+on conflict (stream) do update set version = excluded.version, position = excluded.position,
+  schema_version = excluded.schema_version, state = excluded.state, updated_at = excluded.updated_at
+
+-- name: drop_state
+-- stream
+delete from daicho_states where stream = ?
+
+-- name: standings
+select category, kind, moving_to, pruned_to, rules from daicho_standings
+
+-- name: standing
+-- category
+select kind, moving_to from daicho_standings where category = ?
+
+-- name: note_standing
+-- category, kind, moving_to, pruned_to, rules
+insert into daicho_standings values (?, ?, ?, ?, ?)
+on conflict (category) do update set kind = excluded.kind, moving_to = excluded.moving_to,
+  pruned_to = excluded.pruned_to, rules = excluded.rules
+
+-- name: note_new_standing
+-- category, kind, moving_to, pruned_to, rules
+insert into daicho_standings values (?, ?, ?, ?, ?) on conflict (category) do nothing
+
+-- name: allow_deletes
+drop trigger events_are_not_deleted
+
+-- name: prune_events
+-- stream, version, stream
+delete from events where stream = ? and version > 1 and version <= ? and tags is null
+and version < (select version from daicho_states where stream = ?)
+
+-- name: keep_base
+-- version, occurred_at, schema_version, state, stream
+update daicho_states set base_version = ?, base_occurred_at = ?, base_schema_version = ?, base_state = ? where stream = ?
+
+-- name: note_pruned
+-- position, category
+update daicho_standings set pruned_to = max(pruned_to, ?) where category = ?
+
+-- name: base
+-- stream
+select base_version, base_occurred_at, base_schema_version, base_state from daicho_states
+where stream = ? and base_version is not null

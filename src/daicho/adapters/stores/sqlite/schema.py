@@ -11,8 +11,12 @@ from daicho.core.errors import ForeignStore, StoreBusy, StoreFailed
 __all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "prepare_reader", "prepare_writer"]
 
 APPLICATION_ID = 0x44414943  # "DAIC"
-SCHEMA_VERSION = 2
-_STEPS = {2: "alter table daicho_dead_letters add column code text"}
+SCHEMA_VERSION = 4
+_STEPS = {
+    2: ("alter table daicho_dead_letters add column code text",),
+    3: tuple(text for text in SCHEMA if "daicho_timers" in text),
+    4: tuple(text for text in SCHEMA if "daicho_states" in text or "daicho_standings" in text),
+}
 """What each version added to the one before it. Additions only: a process that knows the older one can go on."""
 _COMMON = (
     "pragma foreign_keys = on",
@@ -123,7 +127,8 @@ def _bring_up(connection: Connection) -> None:
     connection.execute("begin immediate")
     try:
         for version in range(_version(connection) + 1, SCHEMA_VERSION + 1):  # another process may have been faster
-            connection.execute(_STEPS[version])
+            for text in _STEPS[version]:
+                connection.execute(text)
         connection.execute(f"pragma user_version = {SCHEMA_VERSION}")
         connection.execute("commit")
     finally:

@@ -1,4 +1,4 @@
--- The whole database, version 2 (schema.py has the way from older ones). Statements are separated by blank lines and run in one transaction.
+-- The whole database, the newest version (schema.py has the way from older ones). Statements are separated by blank lines and run in one transaction.
 -- Times are ISO 8601 text in UTC, ids are text, JSON is text (MessagePack is a blob): `sqlite3 app.db` can read all of it.
 
 create table events (
@@ -75,6 +75,30 @@ create table daicho_snapshots (
   state           not null
 ) without rowid
 
+-- The present state of each stream whose aggregate keeps that, written with its events. Not a cache: events that went
+-- into it may have been pruned.
+create table daicho_states (
+  stream              text    primary key,
+  version             integer not null,
+  position            integer not null,
+  schema_version      integer not null,
+  state               text    not null,
+  updated_at          text    not null,
+  base_version        integer,                          -- where the kept history of a pruned stream begins,
+  base_occurred_at    text,                             -- and the state there
+  base_schema_version integer,
+  base_state          text
+) without rowid
+
+-- Which way the streams of a category are kept, if it was ever in rows.
+create table daicho_standings (
+  category  text    primary key,
+  kind      text    not null,                           -- state or events
+  moving_to text,
+  pruned_to integer not null default 0,
+  rules     text    not null default '[]'
+) without rowid
+
 create table daicho_commands (
   number         integer primary key,
   command_id     text    not null unique,
@@ -109,3 +133,17 @@ create table daicho_tables (
   live       integer not null default 0,
   primary key (name, generation)
 ) without rowid
+
+-- What is to be done later.
+create table daicho_timers (
+  timer_id text    not null primary key,
+  due      text    not null,
+  "group"  text    not null,                             -- who deals with it
+  key      text    not null,
+  name     text    not null,
+  number   integer not null,                             -- how often it came up
+  every    real    not null,                             -- seconds; 0: once
+  payload
+) without rowid
+
+create index daicho_timers_due on daicho_timers ("group", due)

@@ -23,7 +23,9 @@ from daicho.adapters.stores.sqlite.readers import Readers
 from daicho.adapters.stores.sqlite.schema import prepare_reader, prepare_writer
 from daicho.adapters.stores.sqlite.sidecar import Sidecar
 from daicho.adapters.stores.sqlite.snapshots import SqliteSnapshots
+from daicho.adapters.stores.sqlite.states import SqliteStates
 from daicho.adapters.stores.sqlite.stdlib_driver import stdlib_driver
+from daicho.adapters.stores.sqlite.timers import SqliteScheduler
 from daicho.adapters.stores.sqlite.views import SqliteViews
 from daicho.adapters.stores.sqlite.watch import Watches
 from daicho.adapters.stores.sqlite.writer import Transaction, Writer
@@ -32,8 +34,21 @@ from daicho.ports.storage import Finding
 
 __all__ = ["SqliteStorage"]
 
+_SLOW_COMMIT = 100
+"""Milliseconds from which a commit is a reason to look at the disk."""
+_COMMITS = 5
 
-class SqliteStorage(SqliteEvents, SqliteSnapshots, SqliteCheckpoints, SqliteDeadLetters, SqliteCommandLog, SqliteViews):
+
+class SqliteStorage(
+    SqliteEvents,
+    SqliteSnapshots,
+    SqliteStates,
+    SqliteCheckpoints,
+    SqliteDeadLetters,
+    SqliteCommandLog,
+    SqliteScheduler,
+    SqliteViews,
+):
     """Fulfils `daicho.ports.storage.Storage` over one file, for any number of event loops, threads and processes.
 
     With `durability=full` (the default) whatever was acknowledged survives a power cut. Opening raises BadUrl,
@@ -65,9 +80,14 @@ class SqliteStorage(SqliteEvents, SqliteSnapshots, SqliteCheckpoints, SqliteDead
         findings = await opened.readers.aside(
             lambda connection: look_at(connection, self._driver, self._location, sidecar)
         )
-        started = time.perf_counter()
-        synchronous, head = await opened.writer.run(_touch)
-        took = (time.perf_counter() - started) * 1000
+        synchronous = head = 0
+        took = float("inf")
+        for _ in range(_COMMITS):  # a disk is as fast as its fastest answer: one that came late may have other reasons
+            started = time.perf_counter()
+            synchronous, head = await opened.writer.run(_touch)
+            took = min(took, (time.perf_counter() - started) * 1000)
+            if took < _SLOW_COMMIT:
+                break
         durable = synchronous >= 2
         return [
             *findings,
@@ -81,10 +101,12 @@ class SqliteStorage(SqliteEvents, SqliteSnapshots, SqliteCheckpoints, SqliteDead
             ),
             Finding(
                 what="commit time",
-                ok=took < 100,
+                ok=took < _SLOW_COMMIT,
                 detail=f"{took:.2f} ms for a commit of one row"
                 + (f", {opened.writer.commit_seconds * 1000:.2f} ms of late" if opened.writer.commits else ""),
-                do="" if took < 100 else "put the file on a local disk; look for another process that holds its lock",
+                do=""
+                if took < _SLOW_COMMIT
+                else "put the file on a local disk; look for another process that holds its lock",
             ),
             Finding(what="head", ok=True, detail=f"position {head}"),
         ]

@@ -1,0 +1,1 @@
+"""The quickstart's shop inside other frameworks: one short application each, without a line of the shop changed."""

@@ -1,0 +1,1 @@
+"""Brokers, each fulfilling `daicho.ports.event_bus.EventBus`."""

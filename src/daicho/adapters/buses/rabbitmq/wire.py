@@ -1,0 +1,145 @@
+"""The way to one RabbitMQ: a connection, made again when it is lost, and channels on it."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import aiormq
+from aiormq.abc import AbstractChannel, AbstractConnection
+
+from daicho.adapters.buses.rabbitmq.failures import FAILURES, translated
+from daicho.adapters.buses.rabbitmq.location import Location
+from daicho.core.errors import BusClosed, BusUnavailable
+
+__all__ = ["Wire", "when_it_ends"]
+
+
+def when_it_ends(channel: AbstractChannel, do: Callable[[], None]) -> None:
+    """However it ends."""
+    untyped: Any = channel
+
+    def ended(_: object) -> None:
+        do()
+
+    untyped.closing.add_done_callback(ended)
+
+
+class Wire:
+    """Connects when it is asked and not connected. Does not try again by itself: who asks does."""
+
+    def __init__(self, location: Location) -> None:
+        self.location = location
+        self._connection: AbstractConnection | None = None
+        self._connecting = asyncio.Lock()
+        self._publishing: dict[str, AbstractChannel] = {}
+        self._under_way = 0
+        self._idle = asyncio.Event()
+        self.is_open = False
+
+    async def open(self) -> None:
+        """Raises BusUnavailable, BusRefused."""
+        self._connecting, self._idle = asyncio.Lock(), asyncio.Event()  # of the loop that it is opened in
+        self.is_open = True
+        try:
+            with self.telling():
+                await self._connected()
+        except BaseException:
+            self.is_open = False
+            raise
+
+    async def close(self) -> None:
+        """When what is under way has ended."""
+        self.is_open = False
+        while self._under_way:
+            self._idle.clear()
+            await self._idle.wait()
+        await self._drop()
+
+    @property
+    def server(self) -> dict[str, Any]:
+        """What the broker says of itself."""
+        said: Any = self._connection.server_properties if self._connection else {}
+        return dict(said)
+
+    def check(self) -> None:
+        if not self.is_open:
+            raise BusClosed(f"{self.location.url} is not open", do="open the bus before using it")
+
+    @contextmanager
+    def telling(self) -> Generator[None, None, None]:
+        """What fails in here is told as a BusError. The library may end a task's wait by cancelling what it waits for:
+        whoever was not cancelled himself is told that the broker is gone."""
+        self.check()
+        try:
+            yield
+        except FAILURES as error:
+            raise translated(error, self.location.url) from error
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            raise BusUnavailable(
+                f"{self.location.url} does not answer", why="the connection was lost", do="check that the broker runs"
+            ) from error
+
+    @asynccontextmanager
+    async def within(self) -> AsyncGenerator[None, None]:
+        """The same for a few questions, in the time that the broker has for answers. If it does not use it, the
+        connection is given up. Closing waits for it."""
+        with self.telling():
+            self._under_way += 1
+            try:
+                async with asyncio.timeout(self.location.answer_within):
+                    yield
+            except TimeoutError as error:
+                await self._drop()
+                raise TimeoutError(f"no answer within {self.location.answer_within:g} s") from error
+            finally:
+                self._under_way -= 1
+                self._idle.set()
+
+    async def channel(self) -> AbstractChannel:
+        """A new one, with publisher confirms, for one use; the caller closes it with `leave`."""
+        connection = await self._connected()
+        return await connection.channel(publisher_confirms=True, on_return_raises=True)
+
+    async def publishing(self, name: str) -> AbstractChannel:
+        """The one that this name publishes on. A channel ends with its first failure: then there is a new one."""
+        channel = self._publishing.get(name)
+        if channel is None or channel.is_closed:
+            channel = self._publishing[name] = await self.channel()
+        return channel
+
+    @asynccontextmanager
+    async def briefly(self) -> AsyncGenerator[AbstractChannel, None]:
+        channel = await self.channel()
+        try:
+            yield channel
+        finally:
+            await self.leave(channel)
+
+    async def leave(self, channel: AbstractChannel) -> None:
+        """Closes it, whatever state it is in."""
+        if not channel.is_closed:
+            with contextlib.suppress(*FAILURES):
+                async with asyncio.timeout(self.location.answer_within):
+                    await channel.close()
+
+    async def _connected(self) -> AbstractConnection:
+        async with self._connecting:
+            if self._connection is None or self._connection.is_closed:
+                self._publishing.clear()
+                connecting = aiormq.connect(self.location.address)
+                async with asyncio.timeout(self.location.answer_within):
+                    self._connection = await connecting
+            return self._connection
+
+    async def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        self._publishing.clear()
+        if connection is not None and not connection.is_closed:
+            with contextlib.suppress(*FAILURES):
+                async with asyncio.timeout(min(1.0, self.location.answer_within)):
+                    await connection.close()

@@ -1,0 +1,1 @@
+"""Edge caches: one a file."""

@@ -1,0 +1,53 @@
+"""Where what was typed into the search leads."""
+
+from nicegui import ui
+
+from daicho.console.parts import anchor, empty
+from daicho.console.screen import Place, Screen
+from daicho.console.words import Words
+from daicho.core.ids import is_uuid
+from daicho.ports.event_store import Selection
+
+__all__ = ["SCREEN"]
+
+WORDS: Words = {"search.title": ("Search", "検索")}
+_MOST = 20
+
+
+async def build(place: Place) -> None:
+    typed = place.query.get("q", "").strip()[:300]
+    found = await _found(place, typed)
+    if len(found) == 1:
+        ui.navigate.to(found[0][1].removeprefix(place.root))  # NiceGUI puts it in front again
+    with ui.element("div").classes("d-panel d-stack"):
+        for text, target in found:
+            anchor(text, target).classes("d-link")
+        if not found:
+            empty(place, place.t("shell.search.nothing"), fill="daicho trace ID", icon="search_off")
+
+
+async def _found(place: Place, typed: str) -> list[tuple[str, str]]:
+    if not typed:
+        return []
+    store, found = place.app.storage, list[tuple[str, str]]()
+    if is_uuid(typed.lower()):
+        wanted = typed.lower()
+        if events := await store.read(Selection(event_id=wanted), limit=1):
+            text = place.t("shell.search.event", what=events[0].type)
+            found.append((text, place.link("/events/{position}", position=events[0].position)))
+        if correlation := await place.app.history.correlation_of(wanted):
+            text = place.t("shell.search.flow", what=correlation)
+            found.append((text, place.link("/flow/{reference}", reference=correlation)))
+        return found
+    if typed.isdecimal() and await store.read(Selection(after=int(typed) - 1, up_to=int(typed)), limit=1):
+        found.append((place.t("shell.search.event", what=typed), place.link("/events/{position}", position=typed)))
+    names = [typed] if "-" in typed else [f"{category}-{typed}" for category in place.app.model.categories]
+    for name in names:
+        for stream, _ in await store.streams(None, after=name[:-1], limit=_MOST):
+            if stream.startswith(name):
+                text = place.t("shell.search.stream", what=stream)
+                found.append((text, place.link("/streams/{stream}", stream=stream)))
+    return found[:_MOST]
+
+
+SCREEN = Screen(path="/search", title="search.title", group="now", build=build, words=WORDS, listed=False)

@@ -1,0 +1,260 @@
+"""The screens of those who answer for the data: each in both languages, and each action once, with its effect looked
+for in the store."""
+
+import asyncio
+import json
+import os
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+import httpx
+import pytest
+from playwright.sync_api import Page, expect
+
+from daicho import App
+from daicho.console.door import COOKIE
+from daicho.console.screens import SCREENS
+from daicho.core.stored import NewEvent
+from daicho.http.security.keys import KeyFile
+from daicho.ports.event_store import AppendRequest, StreamWrite
+from tests.console.browser import PATIENCE, Browsing
+from tests.people_app import Buy, Customer, Register, people
+from tests.serving import served
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("console-operations")]
+expect.set_options(timeout=PATIENCE)
+T = TypeVar("T")
+OLD = "018f4c9e-7a34-7cc1-8f2e-5d1b0a9c6e%02d"
+PATHS = ("/schemas", "/audit", "/people", "/tenants", "/keys", "/configuration", "/operators")
+
+
+@dataclass(frozen=True)
+class Office:
+    url: str
+    store: str
+    keys: str
+    key_file: Path
+    cookie: str
+
+    def app(self) -> App:
+        return people(self.store, self.keys)
+
+
+@pytest.fixture(scope="module")
+def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
+    """Six customers who bought something, for two tenants, and events of an old version and of an unknown one."""
+    folder = tmp_path_factory.mktemp("office")
+    store, keys = f"sqlite:///{folder / 'people.db'}?durability=relaxed", f"sqlite:///{folder / 'keys.db'}"
+    asyncio.run(_fill(people(store, keys)))
+    file = folder / "api-keys.json"
+    admin, _ = KeyFile(file).create("ada", now=datetime.now(UTC), scopes=("console:admin", "pii:read"))
+    os.environ["PEOPLE_KEYS"] = keys
+    try:
+        with served("--console", "on", "--keys", str(file), app="tests.people_app:office", store=store) as server:
+            url = f"{server.url}/console"
+            yield Office(url, store, keys, file, _cookie(url, admin))
+    finally:
+        del os.environ["PEOPLE_KEYS"]
+
+
+def _cookie(url: str, key: str) -> str:
+    """That of a new session."""
+    form = httpx.post(f"{url}/login", data={"key": key, "next": "/console/"}, timeout=PATIENCE / 1000)
+    return form.cookies[COOKIE]
+
+
+@pytest.fixture
+def page(office: Office, page: Page, browsing: Browsing) -> Page:
+    """A page of somebody who has logged in with the admin's key."""
+    browsing.call(lambda: page.context.add_cookies([{"name": COOKIE, "value": office.cookie, "url": office.url}]))
+    return page
+
+
+async def _fill(app: App) -> None:
+    names = ("Ann Archer", "Bob Baker", "Cleo Carter", "Dan Draper", "Eve Ember", "Finn Fisher")
+    async with app:
+        for n, name in enumerate(names, 1):
+            mail = f"{name.split()[0].lower()}@example.org"
+            tenant = "north" if n % 2 else "south"
+            command = Register(customer_id=f"c-{n}", name=name, email=mail)
+            await app.send(command, actor="clerk", tenant=tenant)
+            bought = Buy(order_id=f"o-{n}", customer_id=f"c-{n}", note=f"ring for {name}")
+            await app.send(bought, actor="till", tenant=tenant)
+        await app.settle()
+        old = _event(0, "customer.registered", 1, b'{"customer_id":"c-9","name":"Gus Gardener"}')
+        lost = _event(1, "weather.changed", 3, b'{"degrees":21}')
+        await app.storage.append([AppendRequest(writes=(StreamWrite(stream="customer-c-9", events=(old,)),))])
+        await app.storage.append([AppendRequest(writes=(StreamWrite(stream="weather-1", events=(lost,)),))])
+
+
+def _event(n: int, name: str, version: int, data: bytes) -> NewEvent:
+    return NewEvent(
+        event_id=OLD % n,
+        type=name,
+        schema_version=version,
+        data=data,
+        occurred_at="2026-01-01T00:00:00.000000+00:00",
+        correlation_id=OLD % (n + 50),
+        causation_id=OLD % (n + 50),
+    )
+
+
+def looked(office: Office, look: Callable[[App], Awaitable[T]]) -> T:
+    """What stands in the store, seen from here. In a thread: the browser's has a loop of its own."""
+
+    async def run() -> T:
+        app = office.app()
+        await app.start(processors=False)
+        try:
+            return await look(app)
+        finally:
+            await app.stop()
+
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(lambda: asyncio.run(run())).result()
+
+
+async def _actions(app: App) -> list[tuple[str, str, str, str]]:
+    found = app.events(category="daicho.operator")
+    return [(e.event.action, e.event.target, e.event.outcome, e.event.reason) async for e in found]
+
+
+def press(page: Page, name: str, reason: str = "") -> None:
+    """The button of an action, and the one of its question."""
+    page.locator(f'[data-action="{name}"]').first.click()
+    dialog = page.locator(".d-dialog")
+    dialog.wait_for()
+    if reason:
+        dialog.locator("[data-reason] input, input[data-reason]").first.fill(reason)
+    dialog.locator("[data-confirm]").click()
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_every_screen_of_governance_speaks_both_languages(office: Office, page: Page, language: str) -> None:
+    titles = {screen.path: screen.words[screen.title][language == "ja"] for screen in SCREENS}
+    for path in (*PATHS, "/schemas/customer.registered", "/people?subject=c-2", "/people?subject=c-2&sure=1"):
+        page.goto(f"{office.url}{path}{'&' if '?' in path else '?'}lang={language}")
+        main = page.locator("#main")
+        expected = titles.get(path.partition("?")[0], "customer.registered")
+        expect(main.locator("h1")).to_have_text(expected)
+        expect(main.locator(".d-table, .d-empty, .d-panel").first).to_be_visible()
+
+
+def test_schemas_count_every_version_and_name_what_cannot_be_read(office: Office, page: Page) -> None:
+    page.goto(f"{office.url}/schemas")
+    rows = page.locator("tbody tr")
+    old = rows.filter(has_text="customer.registered").filter(has_text="upcast")
+    expect(old.locator("td").nth(2)).to_have_text("1")
+    expect(rows.filter(has_text="weather.changed")).to_contain_text("unreadable")
+    expect(rows.filter(has_text="order.bought").locator("td").nth(2)).to_have_text("6")
+    expect(page.get_by_role("alert").or_(page.get_by_role("status")).first).to_contain_text("1 events")
+    page.goto(f"{office.url}/schemas/customer.registered")
+    expect(page.locator("#main")).to_contain_text("with_email")
+    expect(page.locator("#main")).to_contain_text("unknown@example.org")  # the old one, as it is read
+
+
+def test_the_audit_is_searched_by_who_what_and_whose(office: Office, page: Page) -> None:
+    page.goto(f"{office.url}/audit?actor=till&tenant=north")
+    rows = page.locator("tbody tr")
+    expect(rows).to_have_count(3)
+    expect(page.locator("pre")).to_have_text("daicho get events --newest --actor till --tenant north")
+    page.locator("select[name=type]").select_option("customer.registered")
+    page.locator("#main form button[type=submit]").click()
+    expect(page.locator(".d-empty")).to_be_visible()
+    page.goto(f"{office.url}/audit?since=never")
+    expect(page.locator("#main")).to_contain_text("never is not a time")
+    page.goto(f"{office.url}/audit?stream=order-o-1")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="JSON").click()
+    exported = json.loads(download.value.path().read_bytes())
+    assert [(row["who"], row["what"]) for row in exported] == [("till", "order.bought")]
+    expect(page.locator("tbody tr td a[href*='/events/']")).to_have_count(1)
+
+
+def test_a_person_is_forgotten_after_two_questions_and_the_certificate_says_so(office: Office, page: Page) -> None:
+    page.goto(f"{office.url}/people")
+    page.locator("input[name=subject]").fill("c-1")
+    page.locator("#main form button[type=submit]").click()
+    expect(page.locator("#main")).to_contain_text("Ann Archer")
+    page.locator("a.d-danger").click()
+    page.wait_for_url("**sure=1**")
+    press(page, "personal.forget", "she asked")
+    expect(page.locator(".d-dialog")).to_contain_text("The id that was typed is another one")
+    assert looked(office, lambda app: app.personal.find("c-1")).state == "known"
+    page.goto(f"{office.url}/people?subject=c-1&sure=1")
+    page.locator("[data-confirm-subject] input, input[data-confirm-subject]").first.fill("c-1")
+    press(page, "personal.forget", "she asked")
+    page.wait_for_url(lambda url: "sure" not in url)
+    expect(page.locator("#main")).to_contain_text("[forgotten]")
+    expect(page.locator("#main")).not_to_contain_text("Ann Archer")
+    assert looked(office, lambda app: app.personal.find("c-1")).state == "forgotten"
+    assert looked(office, lambda app: app.load(Customer, "c-1")).name == "[forgotten]"
+    (certificate,) = looked(office, lambda app: app.personal.certificates("c-1"))
+    assert (certificate.forgotten_by, certificate.reason, certificate.events) == ("ada", "she asked", 2)
+    done = [each for each in looked(office, _actions) if each[0] == "personal.forget"]
+    assert [each[2] for each in done] == ["begun", "failed", "begun", "done"]
+    page.goto(f"{office.url}/people/certificates/{certificate.certificate_id}")
+    expect(page.locator("#main")).to_contain_text("she asked")
+    expect(page.locator("#main")).to_contain_text("contacts: rebuilt")
+    page.goto(f"{office.url}/operators?action=personal.forget&outcome=done")
+    expect(page.locator("tbody tr")).to_have_count(1)
+    expect(page.locator("tbody tr")).to_contain_text("daicho forget c-1 --reason TEXT")
+
+
+def test_a_hold_stands_until_it_is_released(office: Office, page: Page) -> None:
+    page.goto(f"{office.url}/people?subject=c-3")
+    press(page, "personal.hold", "lawsuit 7")
+    expect(page.locator("[data-action='personal.release']")).to_be_visible()
+    assert [hold.reason for hold in looked(office, lambda app: app.personal.holds())] == ["lawsuit 7"]
+    page.goto(f"{office.url}/people?subject=c-3&sure=1")
+    page.locator("[data-confirm-subject] input, input[data-confirm-subject]").first.fill("c-3")
+    press(page, "personal.forget", "she asked")
+    expect(page.locator(".d-dialog")).to_contain_text("lawsuit 7")
+    assert looked(office, lambda app: app.personal.find("c-3")).state == "known"
+    page.goto(f"{office.url}/people?subject=c-3")
+    press(page, "personal.release")
+    expect(page.locator("[data-action='personal.hold']")).to_be_visible()
+    assert list(looked(office, lambda app: app.personal.holds())) == []
+
+
+def test_a_key_is_made_shown_once_and_revoked(office: Office, page: Page) -> None:
+    file = KeyFile(office.key_file)
+    page.goto(f"{office.url}/keys")
+    for name, text in {"name": "robot", "scopes": "console:viewer orders:write", "expires": "90d"}.items():
+        page.locator(f"[data-key={name}] input, input[data-key={name}]").first.fill(text)
+    press(page, "key.create", "for the tests")
+    shown = page.locator(".d-dialog pre", has_text="dk_")
+    expect(shown).to_be_visible()
+    text = shown.inner_text().strip()
+    (kept,) = [key for key in file.read().values() if key.name == "robot"]
+    assert text.startswith(f"dk_{kept.prefix}_")
+    assert (kept.name, kept.scopes) == ("robot", ("console:viewer", "orders:write"))
+    told = looked(office, _audit_text)
+    assert kept.prefix in told
+    assert text not in told
+    page.locator("[data-kept]").click()
+    page.locator(".d-row", has_text=kept.prefix).wait_for()
+    assert text not in page.content()
+    line = page.locator(".d-row", has_text=kept.prefix)
+    line.locator("[data-action='key.revoke']").click()
+    page.locator(".d-dialog [data-confirm]").click()
+    expect(page.locator("tbody tr", has_text=kept.prefix)).to_contain_text("revoked")
+    assert file.read()[kept.prefix].revoked_at is not None
+
+
+async def _audit_text(app: App) -> str:
+    return repr([record async for record in app.events(category="daicho.operator")])
+
+
+def test_tenants_and_configuration_show_what_there_is(office: Office, page: Page) -> None:
+    page.goto(f"{office.url}/tenants")
+    north = page.locator("tbody tr", has_text="north")
+    expect(north.locator("td").nth(1)).to_have_text("6")
+    page.goto(f"{office.url}/configuration")
+    store = page.locator("tbody tr", has=page.locator("td", has_text="store")).first
+    expect(store).to_contain_text("command line")
+    expect(page.locator("#main")).to_contain_text("keys.db")
