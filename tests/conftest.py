@@ -20,8 +20,10 @@ from tests.services.running import Host, through
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes long to start is started by one worker, and its tests go there."""
+    """What takes long to start is started by one worker, and its tests go there. A campaign may take any time."""
     for item in items:
+        if item.get_closest_marker("campaign") or item.get_closest_marker("retail"):
+            item.add_marker(pytest.mark.timeout(0))
         params = getattr(item, "callspec", None)
         if params is not None and "opensearch" in params.params.values():
             item.add_marker(pytest.mark.xdist_group("opensearch"))

@@ -38,14 +38,14 @@ class Served:
         self.process.stderr.close()
 
     def wait(self) -> None:
-        assert self._ready.wait(30), self.said
+        assert self._ready.wait(200), self.said
         assert self.url, "".join(self.said)
 
     def terminate(self) -> int:
         """In good order; returns the exit code."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
+        return self.process.wait(200)
 
 
 @contextmanager
@@ -72,7 +72,7 @@ def served(
         if process.poll() is None:
             process.terminate()
             try:
-                process.wait(20)
+                process.wait(30)
             except subprocess.TimeoutExpired:
                 process.kill()
         found.bury()

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,8 +41,11 @@ class Upped:
     def __init__(self, process: "subprocess.Popen[str]", folder: Path) -> None:
         self.process, self._folder = process, folder
         assert process.stdout is not None
+        impatience = threading.Timer(PATIENCE, process.kill)
+        impatience.start()
         line = process.stdout.readline()
-        assert line, process.communicate()[1]
+        impatience.cancel()
+        assert line, self.complaints()
         self.told: dict[str, Any] = json.loads(line)["data"]
         self.url: str = self.told["url"]
         self.parts: dict[str, dict[str, Any]] = {part["part"]: part for part in self.told["parts"]}
@@ -72,11 +76,14 @@ class Upped:
             with connection.makefile() as answer:
                 return answer.read()
 
+    def complaints(self) -> str:
+        return (self._folder / "stderr").read_text()
+
     def end(self) -> dict[str, Any]:
         """By Ctrl-C: what it said last. Its exit code was 0."""
         self.process.send_signal(signal.SIGINT)
-        said, complained = self.process.communicate(timeout=PATIENCE)
-        assert self.process.returncode == 0, complained
+        said, _ = self.process.communicate(timeout=PATIENCE)
+        assert self.process.returncode == 0, self.complaints()
         last: dict[str, Any] = json.loads(said)["data"]
         return last
 
@@ -94,6 +101,7 @@ def upped(ratio: str, *options: str, app: str = "examples.shop.app:app") -> Gene
     folder = Path(tempfile.mkdtemp(prefix="daicho-test-up-", dir="/tmp"))
     folder.chmod(0o711)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("DAICHO_")}
+    complaints = (folder / "stderr").open("w")  # a pipe that nobody empties would hold it up
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "daicho.cli", "--app", app, "up", "--topology", ratio),
@@ -102,9 +110,10 @@ def upped(ratio: str, *options: str, app: str = "examples.shop.app:app") -> Gene
         cwd=ROOT,
         env={**environment, "PYTHONPATH": str(ROOT), "TMPDIR": str(folder)},
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=complaints,
         text=True,
     )
+    complaints.close()
     found: Upped | None = None
     try:
         found = Upped(process, folder)
@@ -117,9 +126,8 @@ def upped(ratio: str, *options: str, app: str = "examples.shop.app:app") -> Gene
             except subprocess.TimeoutExpired:
                 process.kill()
         process.wait()
-        for stream in (process.stdout, process.stderr):
-            if stream is not None:
-                stream.close()
+        if process.stdout is not None:
+            process.stdout.close()
         if found is not None and not happens(lambda: not found.alive, within=PATIENCE):
             with contextlib.suppress(ProcessLookupError):
                 send(signal.SIGKILL, [pid for pid in found.pids if is_alive(pid)])

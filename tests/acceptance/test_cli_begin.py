@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Self
 
 import httpx
 import pytest
@@ -65,7 +66,7 @@ def test_what_init_writes_runs_and_its_tests_pass(run: Run, tmp_path: Path, monk
     del sys.modules["app"]
     tests = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
     plain = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    tested = subprocess.run(tests, env=plain, capture_output=True, text=True, timeout=60, check=False)
+    tested = subprocess.run(tests, env=plain, capture_output=True, text=True, timeout=200, check=False)
     assert "2 passed" in tested.stdout
 
 
@@ -193,44 +194,67 @@ def test_restore_makes_a_store_where_there_is_none(run: Run, store: Path, tmp_pa
 # -- dev --------------------------------------------------------------------------------------------------------------
 
 
+class Developing:
+    """`daicho dev` in a folder, as long as the block."""
+
+    def __init__(self, folder: Path) -> None:
+        words = (sys.executable, "-m", "daicho.cli", "dev", "--port", "0", "--console", "off")
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("DAICHO_")}
+        self.code = folder / "app.py"
+        self.process = subprocess.Popen(words, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True)
+        self._watchdog = threading.Timer(200, self.process.kill)
+
+    def __enter__(self) -> Self:
+        self._watchdog.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._watchdog.cancel()
+        self.process.kill()
+        self.process.wait()
+        assert self.process.stderr is not None
+        self.process.stderr.close()
+
+    def until(self, pattern: str) -> str:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            if found := re.search(pattern, line):
+                return found[1]
+        raise AssertionError(f"it ended before it said {pattern}")
+
+    def until_end(self) -> None:
+        """Of all that write where it writes."""
+        with contextlib.suppress(AssertionError):
+            self.until("(nothing more)")
+
+    def change(self, old: str, new: str) -> None:
+        self.code.write_text(self.code.read_text().replace(old, new))
+
+
 @pytest.mark.slow
 def test_dev_serves_what_the_code_has_become(run: Run, tmp_path: Path) -> None:
     run("init", "shop")
     shutil.rmtree(tmp_path / "shop" / "__pycache__", ignore_errors=True)
-    words = (sys.executable, "-m", "daicho.cli", "dev", "--port", "0", "--console", "off")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("DAICHO_")}
-    process = subprocess.Popen(words, cwd=tmp_path / "shop", env=environment, stderr=subprocess.PIPE, text=True)
-    watchdog = threading.Timer(60, process.kill)
-    watchdog.start()
-    try:
-        assert process.stderr is not None
-        said = process.stderr
+    with Developing(tmp_path / "shop") as dev, httpx.Client(trust_env=False, timeout=200) as client:
+        url = dev.until(r"serves on (\S+)")
+        assert client.post(f"{url}/seats", json={"seat": "1A", "name": "Ada"}).status_code == 201
+        dev.change("class Seat(", "class Seat(()")
+        dev.until("(waiting for a change)")
+        dev.change("class Seat(()", "class Seat(")
+        dev.until("(app.py: begun anew)")
+        url = dev.until(r"serves on (\S+)")
+        assert client.get(f"{url}/seats?name=Ada").json() == [{"seat": "1A", "name": "Ada"}]
+        dev.process.send_signal(signal.SIGINT)
+        dev.until_end()
+        assert dev.process.wait(200) == 0
 
-        def until(pattern: str) -> str:
-            for line in said:
-                if found := re.search(pattern, line):
-                    return found[1]
-            raise AssertionError(f"it ended before it said {pattern}")
 
-        def changed(old: str, new: str) -> None:
-            code = tmp_path / "shop" / "app.py"
-            code.write_text(code.read_text().replace(old, new))
-
-        url = until(r"serves on (\S+)")
-        assert httpx.post(f"{url}/seats", json={"seat": "1A", "name": "Ada"}, trust_env=False).status_code == 201
-        changed("class Seat(", "class Seat(()")
-        until("(waiting for a change)")
-        changed("class Seat(()", "class Seat(")
-        until("(app.py: begun anew)")
-        url = until(r"serves on (\S+)")
-        assert httpx.get(f"{url}/seats?name=Ada", trust_env=False).json() == [{"seat": "1A", "name": "Ada"}]
-        process.send_signal(signal.SIGINT)
-        with contextlib.suppress(AssertionError):
-            until("(nothing more)")
-        assert process.wait(30) == 0
-    finally:
-        watchdog.cancel()
-        process.kill()
-        process.wait()
-        if process.stderr is not None:
-            process.stderr.close()
+@pytest.mark.slow
+def test_what_dev_serves_ends_with_it_however_it_ends(run: Run, tmp_path: Path) -> None:
+    run("init", "shop")
+    with Developing(tmp_path / "shop") as dev:
+        url = dev.until(r"serves on (\S+)")
+        dev.process.kill()
+        dev.until_end()
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(f"{url}/seats", trust_env=False)

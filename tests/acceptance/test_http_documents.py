@@ -3,8 +3,8 @@
 import asyncio
 import json
 import os
-import threading
 from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any
 
@@ -141,23 +141,25 @@ def test_the_command_line_prints_them() -> None:
 @contextmanager
 def in_a_thread(app: App, settings: HttpSettings) -> Iterator[str]:
     """URL of a server that answers while this thread asks."""
-    ready, over = threading.Event(), asyncio.Event()
-    found: list[Any] = []
+    began: Future[tuple[int, asyncio.AbstractEventLoop]] = Future()
+    over = asyncio.Event()
 
     async def serve() -> None:
         async with app, served(create(app, settings=settings)) as port:
-            found.extend((port, asyncio.get_running_loop()))
-            ready.set()
+            began.set_result((port, asyncio.get_running_loop()))
             await over.wait()
 
-    thread = threading.Thread(target=asyncio.run, args=(serve(),))
-    thread.start()
-    ready.wait()
-    try:
-        yield f"http://127.0.0.1:{found[0]}"
-    finally:
-        found[1].call_soon_threadsafe(over.set)
-        thread.join()
+    with ThreadPoolExecutor(1) as threads:
+        serving = threads.submit(asyncio.run, serve())
+        wait((began, serving), return_when=FIRST_COMPLETED)
+        if not began.done():
+            serving.result()
+        port, loop = began.result()
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            loop.call_soon_threadsafe(over.set)
+            serving.result()
 
 
 def _fuzz(examples: int) -> int:

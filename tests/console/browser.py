@@ -56,17 +56,18 @@ class Browsing:
         self._thread.join()
 
     def _run(self, executable: str) -> None:
-        with sync_playwright() as playwright:
-            try:
+        try:
+            with sync_playwright() as playwright:
                 browser = playwright.chromium.launch(executable_path=executable, args=list(_ARGUMENTS))
-            except BaseException as error:
-                self._ready.set_exception(error)
-                return
-            self._ready.set_result(browser)
-            while (work := self._work.get()) is not None:
-                function, future = work
-                try:
-                    future.set_result(function())
-                except BaseException as error:
-                    future.set_exception(error)
-            browser.close()
+                self._ready.set_result(browser)
+                while (work := self._work.get()) is not None:
+                    function, future = work
+                    try:
+                        future.set_result(function())
+                    except BaseException as error:
+                        future.set_exception(error)
+                browser.close()
+        except BaseException as error:
+            if self._ready.done():
+                raise
+            self._ready.set_exception(error)

@@ -102,6 +102,22 @@ async def test_kill_9_in_the_middle_of_publishing_and_hearing_loses_nothing(serv
         assert await ours.tail(NEWS, 0) == last
 
 
+async def test_a_group_whose_place_answers_nothing_any_more_hears_again(
+    server: RabbitMQ, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As the queue of a place does that was made just before its broker was killed."""
+    prefix = next(prefixes)
+    async with opened(server.url, prefix, answer_within="2") as bus:
+        await bus.declare(NEWS)
+        await bus.publish(NEWS, 0, chain(1, 2, 3))
+        assert await hear_all(bus, NEWS, "shipping", 3) == [1, 2, 3]
+        server.control("eval", f"sys:suspend('%2F_{prefix}.{NEWS.name}.0@shipping').")
+        await bus.publish(NEWS, 0, chain(4, 5, after=3))
+        assert await asyncio.wait_for(hear_all(bus, NEWS, "shipping", 5), 120) == [1, 2, 3, 4, 5]
+        assert f"{prefix}.{NEWS.name}.0@shipping answered nothing" in caplog.text
+        assert numbers(await take(await bus.subscribe(NEWS, 0, "shipping", after=4), 1)) == [5]
+
+
 async def test_cuts_in_the_middle_of_publishing_and_hearing_lose_nothing(server: RabbitMQ) -> None:
     prefix, last = next(prefixes), 480
     with Proxy(server.port) as wire:

@@ -1,12 +1,16 @@
 """SIGTERM under load: what was accepted is finished and answered, and what was not was not begun."""
 
 import asyncio
+import signal
+import socket
 from pathlib import Path
 
 import httpx
 import pytest
+import uvicorn
 
 from daicho import App
+from daicho.server import ServerSettings, serve
 from examples.quickstart import FindOrders, shop
 from tests.serving import Served, served
 
@@ -48,7 +52,7 @@ async def under_load(server: Served, ledger: Ledger, begun: int) -> int:
     """Lets callers order, ends the server in the middle of it, and returns its exit code."""
     limits = httpx.Limits(max_connections=CALLERS)
     enough = asyncio.Event()
-    async with httpx.AsyncClient(base_url=server.url, limits=limits, timeout=30, trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=server.url, limits=limits, timeout=200, trust_env=False) as client:
         callers = [asyncio.create_task(order(client, n, ledger, enough, begun)) for n in range(CALLERS)]
         await asyncio.wait_for(enough.wait(), 30)
         ended = await asyncio.to_thread(server.terminate)
@@ -97,3 +101,16 @@ async def test_leases_are_given_back_so_that_the_next_process_goes_on_at_once(tm
         assert [c.processor for c in await app.storage.checkpoints() if c.owner] == []
     finally:
         await app.stop()
+
+
+def test_a_signal_that_comes_before_the_server_listens_to_signals_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    begin = uvicorn.Server.run
+
+    def run(server: uvicorn.Server, sockets: list[socket.socket]) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        begin(server, sockets)
+
+    monkeypatch.setattr(uvicorn.Server, "run", run)
+    before = signal.getsignal(signal.SIGTERM)
+    assert serve(lambda: shop("memory:"), ServerSettings(port=0)) == 0
+    assert signal.getsignal(signal.SIGTERM) is before

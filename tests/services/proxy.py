@@ -116,6 +116,9 @@ class Proxy:
 
     async def _refuse(self) -> None:
         if self._listening:
+            for each in self._listening.sockets:
+                self._loop.remove_reader(each.fileno())
+            await asyncio.sleep(0)  # asyncio has no place any more for what it took in before, once it is closed
             self._listening.close()
             self._listening = None
 

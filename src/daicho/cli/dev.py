@@ -1,6 +1,7 @@
 """`daicho dev`: the app as a process, begun anew whenever its code changes."""
 
 import contextlib
+import importlib
 import os
 import signal
 import subprocess
@@ -16,11 +17,12 @@ from daicho.cli.group import Verb
 from daicho.cli.run import server_options, the_server
 from daicho.settings import Settings
 
-__all__ = ["dev"]
+__all__ = ["dev", "serve_while_wanted"]
 
 _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 _WATCHED = (".py", ".toml")
 _EVERY = 0.3
+_CHILD = "from daicho.cli.dev import serve_while_wanted; serve_while_wanted()"
 _SKIPPED = {"__pycache__", "node_modules", "site-packages", "venv"}
 
 
@@ -56,7 +58,8 @@ def dev(context: click.Context, watch: Path) -> None:
 def _serve(environment: dict[str, str], watch: Path, stopped: threading.Event) -> int:
     while True:
         seen = dict(_times(watch))
-        child = subprocess.Popen([sys.executable, "-m", "daicho.cli", "run"], env=environment, start_new_session=True)
+        command = [sys.executable, "-c", _CHILD]
+        child = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, start_new_session=True)  # noqa: S603
         try:
             while not stopped.wait(_EVERY) and dict(_times(watch)) == seen:
                 if child.poll() is not None:
@@ -68,6 +71,18 @@ def _serve(environment: dict[str, str], watch: Path, stopped: threading.Event) -
             return 0
         changed = sorted({str(path) for path, _ in dict(_times(watch)).items() ^ seen.items()})
         click.echo(f"{', '.join(changed)}: begun anew", err=True)
+
+
+def serve_while_wanted() -> None:
+    """In the child: `daicho run` until its standard input ends, so that it does not outlive a `dev` that was killed."""
+
+    def end_with_it() -> None:
+        while os.read(0, 1):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=end_with_it, daemon=True).start()
+    importlib.import_module("daicho.cli").main(["run"])
 
 
 def _until_changed(watch: Path, seen: dict[Path, int], stopped: threading.Event) -> None:
@@ -95,3 +110,5 @@ def _end(child: subprocess.Popen[bytes]) -> None:
     if child.poll() is None:
         child.kill()
         child.wait()
+    if child.stdin is not None:
+        child.stdin.close()

@@ -54,7 +54,7 @@ def serve(load: Callable[[], App], settings: ServerSettings) -> int:
             Multiprocess(config, [listening]).run()
             return 0
         server = Quiet(config)
-        with _signals_end_here():
+        with _signals_end_here(server):
             server.run([listening])
         return 0 if server.started else 3
     finally:
@@ -120,10 +120,15 @@ def _tell(listening: socket.socket, settings: ServerSettings) -> None:
 
 
 class _signals_end_here:
-    """uvicorn raises the signals that it got again when it is done; by then we are done with them, too."""
+    """uvicorn listens to signals a while after it was called, and raises those that it got again when it is done: those
+    before end it as well, and those behind mean nothing more."""
+
+    def __init__(self, server: Quiet) -> None:
+        self._server = server
 
     def __enter__(self) -> None:
-        self._before = {each: signal.signal(each, signal.SIG_IGN) for each in (signal.SIGTERM, signal.SIGINT)}
+        end = self._server.handle_exit
+        self._before = {each: signal.signal(each, end) for each in (signal.SIGTERM, signal.SIGINT)}
 
     def __exit__(self, *_: object) -> None:
         for each, handler in self._before.items():

@@ -12,7 +12,13 @@ FAILURES = (said.AMQPError, OSError, EOFError, RuntimeError, asyncio.InvalidStat
 """What the client library raises: of a connection that is gone, also RuntimeError."""
 
 _KEPT_OUT = (said.AuthenticationError, said.ProbableAuthenticationError, said.ConnectionNotAllowed)
-_SOON = ("is down or inaccessible", "process is stopped by supervisor", "CONNECTION_FORCED", "timed out")
+_SOON = (
+    "is down or inaccessible",
+    "does not have a replica on the local node",
+    "process is stopped by supervisor",
+    "CONNECTION_FORCED",
+    "timed out",
+)
 """A broker that has just started may not have its streams yet."""
 _REFUSED = (
     said.ChannelAccessRefused,

@@ -52,6 +52,7 @@ class RabbitSubscription:
 
     async def attach(self, after: int = -1) -> None:
         """From the group's place, or from behind a number."""
+        await self._places.mend()
         async with self._wire.within():
             await self._detach()
             try:

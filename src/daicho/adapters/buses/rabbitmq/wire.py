@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -34,6 +35,8 @@ class Wire:
         self._connection: AbstractConnection | None = None
         self._connecting = asyncio.Lock()
         self._publishing: dict[str, AbstractChannel] = {}
+        self.unanswered = Counter[str]()
+        """How often a queue has let its questions go unanswered since its last answer."""
         self._under_way = 0
         self._idle = asyncio.Event()
         self.is_open = False
@@ -85,17 +88,18 @@ class Wire:
             ) from error
 
     @asynccontextmanager
-    async def within(self) -> AsyncGenerator[None, None]:
-        """The same for a few questions, in the time that the broker has for answers. If it does not use it, the
-        connection is given up. Closing waits for it."""
+    async def within(self, seconds: float | None = None) -> AsyncGenerator[None, None]:
+        """The same for a few questions, in the time that the broker has for answers, or in so many seconds. If they are
+        not enough, the connection is given up. Closing waits for it."""
+        seconds = self.location.answer_within if seconds is None else seconds
         with self.telling():
             self._under_way += 1
             try:
-                async with asyncio.timeout(self.location.answer_within):
+                async with asyncio.timeout(seconds):
                     yield
             except TimeoutError as error:
                 await self._drop()
-                raise TimeoutError(f"no answer within {self.location.answer_within:g} s") from error
+                raise TimeoutError(f"no answer within {seconds:g} s") from error
             finally:
                 self._under_way -= 1
                 self._idle.set()
