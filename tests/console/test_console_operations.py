@@ -95,11 +95,11 @@ def acted(plant: ShopConsole, action: str) -> dict[str, Any]:
 
 
 SCREENS = {
-    "/projections": ("Projections", "プロジェクション", "projection:trips@1"),
-    f"/projections/{READER}": ("Projection trips", "プロジェクション trips", "trips@1"),
+    "/projections": ("Projections", "投影", "projection:trips@1"),
+    f"/projections/{READER}": ("Projection trips", "投影 trips", "trips@1"),
     "/projections/reaction%3Athank": ("reaction:thank", "reaction:thank", "/"),
-    "/parked": ("Parked events", "保留中のイベント", "LookupError"),
-    "/parked/1": ("Parked event 1", "保留中のイベント 1", "Atlantis"),
+    "/parked": ("Parked events", "退避されたイベント", "LookupError"),
+    "/parked/1": ("Parked event 1", "退避されたイベント 1", "Atlantis"),
     "/processes": ("Process managers", "プロセスマネージャ", "booking"),
     "/processes/booking": ("booking", "booking", "t-7"),
     "/processes/booking/t-7": ("booking t-7", "booking t-7", "HoldRoom"),

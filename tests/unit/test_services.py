@@ -3,7 +3,7 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from daicho import App, Command, ConfigurationError, Envelope, MissingHandler, OutcomeTimeout, WiringError
 from daicho.adapters.buses.memory import MemoryBus
 from daicho.cli import main
-from daicho.flow import inbox
+from daicho.flow import inbox, services
 from daicho.ports.checkpoint_store import PAUSED
 from daicho.ports.event_bus import BusMessage, Channel
 from daicho.ports.event_store import Selection
@@ -502,3 +502,51 @@ async def test_spans_are_linked_from_service_to_service(bus: str, monkeypatch: A
     for before, after in pairwise(spans):
         [link] = after.links
         assert link.context.span_id == before.get_span_context().span_id
+
+
+# -- what was confirmed ------------------------------------------------------------------------------------------------
+
+
+class Watched(MemoryBus):
+    """Counts how often it is asked for a tail and what it was given, and says over which line it is spoken to."""
+
+    line: object | None = None
+    asked = published = 0
+
+    @property
+    def unbroken(self) -> object | None:
+        return self.line
+
+    async def tail(self, channel: Channel, partition: int) -> int | None:
+        self.asked += 1
+        return await super().tail(channel, partition)
+
+    async def publish(self, channel: Channel, partition: int, messages: Sequence[BusMessage]) -> None:
+        await super().publish(channel, partition, messages)
+        self.published += len(messages) if channel.name.startswith("events.") else 0
+
+
+@pytest.mark.parametrize(("line", "asks"), [(None, True), ("the same", False), ("another", True)])
+async def test_a_broker_that_may_have_started_again_is_asked_what_it_has(
+    line: str | None, asks: bool, bus: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(services, "_TAILS_EVERY", 1000)
+    watched = Watched(bus)
+    watched.line = None if line is None else object()
+    async with orders("memory:", watched) as shop:
+
+        async def orders_placed(name: str) -> None:
+            before = watched.published
+            for n in range(20):
+                await shop.send(PlaceOrder(order=f"{name}-{n}", sku="tea", quantity=1))
+            async with asyncio.timeout(60):
+                while watched.published < before + 20:  # noqa: ASYNC110 - the bus tells nobody
+                    await asyncio.sleep(0.001)
+
+        await orders_placed("a")
+        await asyncio.sleep(0.05)
+        asked = watched.asked
+        if line == "another":
+            watched.line = object()
+        await orders_placed("b")
+        assert (watched.asked > asked) is asks

@@ -39,6 +39,8 @@ _AT_ONCE = 64
 ASK, TIMER = "ask", "timer"
 """Names of timers: ask what became of a command, one of an instance's own."""
 _ASK_AFTER, _ASK_AT_MOST = 5.0, 60.0
+_HOPEFUL = 4
+"""So many times an answer is simply asked for."""
 _ANSWERS = {"done", "rejected", "failed"}
 
 
@@ -213,10 +215,14 @@ class Errands:
         await self._scheduler.move_timer(timer, None)
 
     async def _ask(self, key: str, command_id: str, times: int) -> None:
+        outcome = await self._log.outcome(command_id)
+        is_answered = outcome is not None and outcome.state in _ANSWERS
+        if not is_answered and times < _HOPEFUL:  # to look whether it is still waited for costs more than to ask again
+            await self._ask_later(key, command_id, times + 1)
+            return
         step = (await self._present(key)).by_command.get(command_id)
         if step is not None and step.state == "sent" and step.issued.command_id == command_id:
-            outcome = await self._log.outcome(command_id)
-            if outcome is None or outcome.state not in _ANSWERS:
+            if outcome is None or not is_answered:
                 await self._ask_later(key, command_id, times + 1)
                 return
             await self.heard(msgspec.structs.replace(outcome, cause=step.event_id, handler=self.definition.name))

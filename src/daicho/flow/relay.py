@@ -59,6 +59,7 @@ class Relay:
         self._orphans = orphans
         self._previous = 0
         self._confirmed_at = 0.0
+        self._confirmed_under: object | None = None
 
     async def locate(self) -> str:
         return self.name
@@ -110,6 +111,12 @@ class Relay:
             at = lost.survived
         return at
 
+    def _may_have_lost(self) -> bool:
+        under = self._line.bus.unbroken
+        if under is not None and under is self._confirmed_under:
+            return False
+        return time.monotonic() - self._confirmed_at > _QUIET
+
     async def has_lost(self) -> bool:
         """Whether the broker has fewer messages than it had confirmed. Raises BusError."""
         sent = self._previous
@@ -141,7 +148,7 @@ class Relay:
         ours = [event for event in map(page.events.__getitem__, indexes) if self._is_ours(event)]
         if not ours:
             return position  # that we have come this far can be noted later
-        if time.monotonic() - self._confirmed_at > _QUIET and await self.has_lost():
+        if self._may_have_lost() and await self.has_lost():
             raise BusUnavailable(
                 f"{self.name}: the broker does not have what it had confirmed",
                 why="it was down, and lost what its disk did not have yet",
@@ -163,8 +170,9 @@ class Relay:
         self._probe("relay.before")
         try:
             bus = await self._line.ready(self.channel)
+            under = bus.unbroken
             await bus.publish(self.channel, self.segment.index, messages)
         except BusError:
             self._line.doubt(self.channel)
             raise
-        self._previous, self._confirmed_at = previous, time.monotonic()
+        self._previous, self._confirmed_at, self._confirmed_under = previous, time.monotonic(), under

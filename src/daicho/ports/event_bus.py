@@ -107,6 +107,12 @@ class EventBus(Protocol):
     @property
     def abilities(self) -> BusAbilities: ...
 
+    @property
+    def unbroken(self) -> object | None:
+        """The same object as long as the broker cannot have started again: its connections do not survive that. None if
+        nothing tells: then who has to know asks for the tail."""
+        ...
+
     async def open(self) -> None:
         """Connects. Raises BadUrl, MissingExtra, BusUnavailable, BusRefused (too old a broker, wrong password)."""
         ...

@@ -116,6 +116,10 @@ class UnrulyBus:
     def abilities(self) -> BusAbilities:
         return self.inner.abilities
 
+    @property
+    def unbroken(self) -> object | None:
+        return None
+
     async def open(self) -> None:
         self._answer()
         await self.inner.open()

@@ -33,7 +33,7 @@ WORDS: Words = {
     "configuration.names": ("Names", "名前"),
     "configuration.aggregates": ("Aggregates and deciders", "集約とデサイダー"),
     "configuration.reactions": ("Event handlers", "イベントハンドラー"),
-    "configuration.projections": ("Projections", "プロジェクション"),
+    "configuration.projections": ("Projections", "投影"),
     "configuration.processes": ("Process managers", "プロセスマネージャー"),
     "configuration.queries": ("Queries", "クエリー"),
     "configuration.tables": ("Crud tables", "Crud テーブル"),

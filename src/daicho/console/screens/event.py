@@ -29,7 +29,7 @@ WORDS: Words = {
     "event.occurred": ("Occurred", "発生日時"),
     "event.tenant": ("Tenant", "テナント"),
     "event.command": ("Command", "コマンド"),
-    "event.handler": ("Sent by the event handler", "送ったイベントハンドラ"),
+    "event.handler": ("Sent by the event handler", "送ったイベントハンドラー"),
     "event.because": ("Because of the event", "もとのイベント"),
     "event.correlation": ("Flow", "流れ"),
     "event.tags": ("Tags", "タグ"),

@@ -60,13 +60,13 @@ WORDS: Words = {
         "No step is missing: everything that was to follow has happened.",
         "足りない段階はありません。",
     ),
-    "flow.missing.parked": ("{what} is parked: {reason}", "{what} は保留中: {reason}"),
+    "flow.missing.parked": ("{what} is parked: {reason}", "{what} は退避中: {reason}"),
     "flow.missing.waits": ("{what} has not happened yet: {reason}", "{what} はまだ起きていません: {reason}"),
     "flow.refused": ("{what} was {outcome}: {reason}", "{what} は {outcome}: {reason}"),
     "flow.sights": ("What readers see", "読み取り側からの見え方"),
     "flow.sights.seen": ("{view} shows it", "{view} に反映済み"),
     "flow.sights.behind": ("{view} has not seen {n} of its events", "{view} は {n} 件が未反映"),
-    "flow.sights.parked": ("{view} has parked {n} of its events", "{view} は {n} 件を保留中"),
+    "flow.sights.parked": ("{view} has parked {n} of its events", "{view} は {n} 件を退避中"),
 }
 
 

@@ -37,12 +37,12 @@ __all__ = ["DETAIL", "SCREEN"]
 
 _MOST = 500
 WORDS: Words = {
-    "parked.title": ("Parked events", "保留中のイベント"),
+    "parked.title": ("Parked events", "退避されたイベント"),
     "parked.lead": (
         "What a reader could not take waits here, and everything of the same key behind it. All other keys flow on.",
         "読み手が処理できなかったイベントと、同じキーの後続がここで待ちます。ほかのキーは流れ続けます。",
     ),
-    "parked.none": ("Nothing is parked.", "保留中のイベントはありません。"),
+    "parked.none": ("Nothing is parked.", "退避されたイベントはありません。"),
     "parked.groups": ("By what went wrong", "原因別"),
     "parked.reason": ("Error", "エラー"),
     "parked.keys": ("Keys", "キー"),
@@ -62,8 +62,8 @@ WORDS: Words = {
     "parked.everything": ("Also those dealt with", "処理済みも含む"),
     "parked.yes": ("yes", "はい"),
     "parked.cut": ("The first {n} are shown.", "先頭の {n} 件を表示しています。"),
-    "parked.one": ("Parked event {n}", "保留中のイベント {n}"),
-    "parked.unknown": ("There is no parked event {n}.", "保留中のイベント {n} はありません。"),
+    "parked.one": ("Parked event {n}", "退避されたイベント {n}"),
+    "parked.unknown": ("There is no parked event {n}.", "退避されたイベント {n} はありません。"),
     "parked.what": ("What happened", "何が起きたか"),
     "parked.stream": ("Stream", "ストリーム"),
     "parked.why": ("Why it was left out, or retried", "除外・再試行の理由"),

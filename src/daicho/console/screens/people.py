@@ -41,7 +41,7 @@ WORDS: Words = {
     "people.plain.events": ("of them in plain text, out of reach", "うち平文（対象外）"),
     "people.streams": ("Streams", "ストリーム"),
     "people.views": ("Views to be rebuilt", "作り直すビュー"),
-    "people.letters": ("Parked events", "保留中のイベント"),
+    "people.letters": ("Parked events", "退避されたイベント"),
     "people.hold": ("Legal hold", "法的保留"),
     "people.hold.none": ("none", "なし"),
     "people.types": ("What would be shredded", "破棄されるもの"),

@@ -23,14 +23,14 @@ __all__ = ["DETAIL", "SCREEN"]
 
 _EVERY = 2.0
 WORDS: Words = {
-    "projections.title": ("Projections", "プロジェクション"),
+    "projections.title": ("Projections", "投影"),
     "projections.lead": (
         "Everything that reads the log. Lag is the way to its head: in events, and as the age of the oldest waiting.",
         "ログを読むものの一覧です。遅れは、ログの先頭までのイベント数と、待っている最古のイベントの経過時間です。",
     ),
     "projections.none": (
         "This app has no projections and no event handlers.",
-        "プロジェクションもイベントハンドラもありません。",
+        "投影もイベントハンドラーもありません。",
     ),
     "projections.reader": ("Reader", "読み手"),
     "projections.kind": ("Kind", "種類"),
@@ -44,10 +44,10 @@ WORDS: Words = {
     "projections.segments": ("Segments", "区分"),
     "projections.error": ("Error", "エラー"),
     "projections.kind.projection": ("view", "ビュー"),
-    "projections.kind.reaction": ("event handler", "イベントハンドラ"),
+    "projections.kind.reaction": ("event handler", "イベントハンドラー"),
     "projections.kind.process": ("process manager", "プロセスマネージャ"),
     "projections.kind.other": ("engine", "エンジン"),
-    "projections.one": ("Projection {name}", "プロジェクション {name}"),
+    "projections.one": ("Projection {name}", "投影 {name}"),
     "projections.unknown": ("There is no reader called {name}.", "{name} という読み手はありません。"),
     "projections.progress": ("How far", "進み具合"),
     "projections.pieces": ("Segments", "区分"),
@@ -103,7 +103,7 @@ WORDS: Words = {
     ),
     "projections.fields": ("{count} rows differ in {fields}", "{fields} が異なる行：{count}"),
     "projections.row": ("Row {row}", "行 {row}"),
-    "projections.look": ("What is parked", "保留中のイベント"),
+    "projections.look": ("What is parked", "退避されたイベント"),
 }
 
 

@@ -60,7 +60,7 @@ WORDS: Words = {
     "model.store": ("Event store", "イベントストア"),
     "model.events": ("Events", "イベント"),
     "model.bus": ("Event bus", "イベントバス"),
-    "model.reactions": ("Event handlers", "イベントハンドラ"),
+    "model.reactions": ("Event handlers", "イベントハンドラー"),
     "model.views": ("Materialised views", "マテリアライズドビュー"),
     "model.queries": ("Queries", "クエリ"),
     "model.routes": ("{n} routes", "ルート {n}"),

@@ -58,7 +58,7 @@ SHELL: dict[str, tuple[str, str]] = {
     "state.paused": ("paused", "一時停止"),
     "state.failing": ("failing", "失敗中"),
     "state.stopped": ("stopped", "停止"),
-    "state.parked": ("parked", "隔離中"),
+    "state.parked": ("parked", "退避中"),
     "state.retry": ("retry", "再試行待ち"),
     "state.retried": ("retried", "再試行済み"),
     "state.skipped": ("skipped", "除外済み"),

@@ -46,6 +46,10 @@ class AxonBus:
     def abilities(self) -> BusAbilities:
         return BusAbilities(tells_tail=True, keeps=True, keeps_on_disk=True)
 
+    @property
+    def unbroken(self) -> object | None:
+        return None
+
     async def open(self) -> None:
         await self._wire.open()
 

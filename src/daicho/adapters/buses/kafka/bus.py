@@ -68,6 +68,10 @@ class KafkaBus:
     def abilities(self) -> BusAbilities:
         return BusAbilities(tells_tail=True, keeps=True, keeps_on_disk=True)
 
+    @property
+    def unbroken(self) -> object | None:
+        return None
+
     async def open(self) -> None:
         self._threads = Threads("daicho-kafka", _THREADS)
         administration = Administration(self._client, self._location.answer_within)

@@ -37,6 +37,10 @@ class MemoryBus:
     def abilities(self) -> BusAbilities:
         return BusAbilities(tells_tail=True, keeps=True, keeps_on_disk=False)
 
+    @property
+    def unbroken(self) -> object | None:
+        return None
+
     async def open(self) -> None:
         self._open = True
 

@@ -48,6 +48,10 @@ class NatsBus:
     def abilities(self) -> BusAbilities:
         return BusAbilities(tells_tail=True, keeps=True, keeps_on_disk=True)
 
+    @property
+    def unbroken(self) -> object | None:
+        return None
+
     async def open(self) -> None:
         if self._wire.is_open:
             return

@@ -51,6 +51,10 @@ class RabbitBus:
     def abilities(self) -> BusAbilities:
         return BusAbilities(tells_tail=True, keeps=True, keeps_on_disk=True)
 
+    @property
+    def unbroken(self) -> object | None:
+        return self._wire.connection
+
     async def open(self) -> None:
         await self._wire.open()
         self._version = str(self._wire.server.get("version", "0"))
@@ -77,7 +81,7 @@ class RabbitBus:
 
     async def tail(self, channel: Channel, partition: int) -> int | None:
         check_partition(channel, partition)
-        async with self._wire.within():
+        async with self._wire.in_turn():
             return await Log(self._wire, self._queue(channel, partition)).tail()
 
     async def publish(self, channel: Channel, partition: int, messages: Sequence[BusMessage]) -> None:
@@ -110,8 +114,8 @@ class RabbitBus:
         return {"broker": "RabbitMQ", "version": self._version, "durability": DURABILITY}
 
     async def _publish(self, channel: Channel, partition: int, ready: Sequence[tuple[bytes, Basic.Properties]]) -> None:
-        async with self._wire.within():
-            there: Any = await self._wire.publishing(self._queue(channel, partition))
+        async with self._wire.within(), self._wire.publishing(self._queue(channel, partition)) as publishing:
+            there: Any = publishing
             exchange, key = self._exchange(channel), str(partition)
             sent = [
                 there.basic_publish(

@@ -24,6 +24,8 @@ MARK = "daicho-mark"
 PREFETCH = 500
 """Messages that the broker sends ahead."""
 _FIRST_STEP, _LONGEST_STEP = 64, 16384
+_FEW = 8
+"""Sent ahead where one message is looked for: what comes behind it delays everything else on the connection."""
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -73,10 +75,12 @@ class Log:
     async def behind(self, number: int) -> int:
         """From which offset one hears everything behind this number."""
         end = await self.end()
-        [first, *_] = await self._read("first", lambda _: True)
+        [first, *_] = await self._read("first", lambda _: True, ahead=1)
 
         async def numbered(offset: int) -> tuple[int, int] | None:
-            entries = await self._read(offset, lambda entry: bool(entry.message.number) or entry.offset >= end)
+            entries = await self._read(
+                offset, lambda entry: bool(entry.message.number) or entry.offset >= end, ahead=_FEW
+            )
             found = entries[-1]
             return (found.offset, found.message.number) if found.offset < end else None
 
@@ -84,23 +88,23 @@ class Log:
 
     async def at(self, offset: int) -> Entry:
         """What stands there, or the first that is kept behind it. The stream has to go as far."""
-        return (await self._read(offset, lambda _: True))[0]
+        return (await self._read(offset, lambda _: True, ahead=1))[0]
 
     async def _end(self) -> list[Entry]:
         """Some of the last messages, and a mark."""
         mark = uuid4().hex
-        async with self._reading("last") as (channel, next_entry):
+        async with self._reading("last", PREFETCH) as (channel, next_entry):
             properties = Basic.Properties(headers={MARK: mark}, delivery_mode=2, message_id=mark)
             await channel.basic_publish(b"", routing_key=self._queue, properties=properties, mandatory=True)
-            return await _until(channel, next_entry, lambda entry: entry.mark == mark)
+            return await _until(channel, next_entry, lambda entry: entry.mark == mark, PREFETCH)
 
-    async def _read(self, start: int | str, is_last: Callable[[Entry], bool]) -> list[Entry]:
-        async with self._reading(start) as (channel, next_entry):
-            return await _until(channel, next_entry, is_last)
+    async def _read(self, start: int | str, is_last: Callable[[Entry], bool], ahead: int = PREFETCH) -> list[Entry]:
+        async with self._reading(start, ahead) as (channel, next_entry):
+            return await _until(channel, next_entry, is_last, ahead)
 
     @asynccontextmanager
     async def _reading(
-        self, start: int | str
+        self, start: int | str, ahead: int
     ) -> AsyncGenerator[tuple[AbstractChannel, "asyncio.Queue[Entry | None]"], None]:
         """From what is there when it is entered."""
         entries: asyncio.Queue[Entry | None] = asyncio.Queue()
@@ -109,14 +113,14 @@ class Log:
             entries.put_nowait(entry_of(delivered))
 
         async with self._wire.briefly() as channel:
-            await channel.basic_qos(prefetch_count=PREFETCH)
+            await channel.basic_qos(prefetch_count=ahead)
             when_it_ends(channel, lambda: entries.put_nowait(None))
             await channel.basic_consume(self._queue, arrived, arguments={"x-stream-offset": start})
             yield channel, entries
 
 
 async def _until(
-    channel: AbstractChannel, entries: "asyncio.Queue[Entry | None]", is_last: Callable[[Entry], bool]
+    channel: AbstractChannel, entries: "asyncio.Queue[Entry | None]", is_last: Callable[[Entry], bool], ahead: int
 ) -> list[Entry]:
     found: list[Entry] = []
     while not found or not is_last(found[-1]):
@@ -124,6 +128,6 @@ async def _until(
         if entry is None:
             raise ConnectionError("the channel was closed while a stream was read")
         found.append(entry)
-        if len(found) % (PREFETCH // 2) == 0:  # here, and never from a callback: it could come behind the end
+        if len(found) % max(1, ahead // 2) == 0:  # here, and never from a callback: it could come behind the end
             await channel.basic_ack(entry.tag, multiple=True, wait=False)
     return found

@@ -73,8 +73,8 @@ class Places:
         return place
 
     async def save(self, place: Place) -> None:
-        channel = await self._wire.publishing(self.queue)
         properties = Basic.Properties(delivery_mode=2, content_type="application/json")
-        await channel.basic_publish(
-            msgspec.json.encode(place), routing_key=self.queue, properties=properties, mandatory=True
-        )
+        async with self._wire.publishing(self.queue) as channel:
+            await channel.basic_publish(
+                msgspec.json.encode(place), routing_key=self.queue, properties=properties, mandatory=True
+            )

@@ -53,7 +53,7 @@ class RabbitSubscription:
     async def attach(self, after: int = -1) -> None:
         """From the group's place, or from behind a number."""
         await self._places.mend()
-        async with self._wire.within():
+        async with self._wire.in_turn():
             await self._detach()
             try:
                 channel = self._channel = await self._wire.channel()

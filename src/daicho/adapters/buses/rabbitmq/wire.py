@@ -16,6 +16,9 @@ from daicho.core.errors import BusClosed, BusUnavailable
 
 __all__ = ["Wire", "when_it_ends"]
 
+_AT_ONCE = 8
+"""Conversations of many questions."""
+
 
 def when_it_ends(channel: AbstractChannel, do: Callable[[], None]) -> None:
     """However it ends."""
@@ -39,11 +42,15 @@ class Wire:
         """How often a queue has let its questions go unanswered since its last answer."""
         self._under_way = 0
         self._idle = asyncio.Event()
+        self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._leaving: set[asyncio.Future[None]] = set()
+        self._doubting: asyncio.Future[None] | None = None
         self.is_open = False
 
     async def open(self) -> None:
         """Raises BusUnavailable, BusRefused."""
         self._connecting, self._idle = asyncio.Lock(), asyncio.Event()  # of the loop that it is opened in
+        self._turns = asyncio.Semaphore(_AT_ONCE)
         self.is_open = True
         try:
             with self.telling():
@@ -58,6 +65,9 @@ class Wire:
         while self._under_way:
             self._idle.clear()
             await self._idle.wait()
+        if self._doubting is not None:
+            self._doubting.cancel()
+            await asyncio.wait([self._doubting])
         await self._drop()
 
     @property
@@ -65,6 +75,11 @@ class Wire:
         """What the broker says of itself."""
         said: Any = self._connection.server_properties if self._connection else {}
         return dict(said)
+
+    @property
+    def connection(self) -> AbstractConnection | None:
+        """The one that stands."""
+        return None if self._connection is None or self._connection.is_closed else self._connection
 
     def check(self) -> None:
         if not self.is_open:
@@ -90,7 +105,7 @@ class Wire:
     @asynccontextmanager
     async def within(self, seconds: float | None = None) -> AsyncGenerator[None, None]:
         """The same for a few questions, in the time that the broker has for answers, or in so many seconds. If they are
-        not enough, the connection is given up. Closing waits for it."""
+        not enough, the broker is asked whether it is there at all. Closing waits for it."""
         seconds = self.location.answer_within if seconds is None else seconds
         with self.telling():
             self._under_way += 1
@@ -98,23 +113,38 @@ class Wire:
                 async with asyncio.timeout(seconds):
                     yield
             except TimeoutError as error:
-                await self._drop()
+                self._doubt()
                 raise TimeoutError(f"no answer within {seconds:g} s") from error
             finally:
                 self._under_way -= 1
                 self._idle.set()
+
+    @asynccontextmanager
+    async def in_turn(self) -> AsyncGenerator[None, None]:
+        """The same for many questions. A few take turns: when a broker comes back, all who heard of it begin anew, and
+        each gets its answers in time; all at once, nobody would."""
+        async with self._turns, self.within():
+            yield
 
     async def channel(self) -> AbstractChannel:
         """A new one, with publisher confirms, for one use; the caller closes it with `leave`."""
         connection = await self._connected()
         return await connection.channel(publisher_confirms=True, on_return_raises=True)
 
-    async def publishing(self, name: str) -> AbstractChannel:
-        """The one that this name publishes on. A channel ends with its first failure: then there is a new one."""
+    @asynccontextmanager
+    async def publishing(self, name: str) -> AsyncGenerator[AbstractChannel, None]:
+        """The one that this name publishes on. A channel ends with its first failure: then there is a new one. So it is
+        after a confirmation that was not waited for, which would be taken for one of the next message."""
         channel = self._publishing.get(name)
         if channel is None or channel.is_closed:
             channel = self._publishing[name] = await self.channel()
-        return channel
+        try:
+            yield channel
+        except BaseException:
+            if self._publishing.get(name) is channel:
+                del self._publishing[name]
+            self._begin_to_leave(channel)
+            raise
 
     @asynccontextmanager
     async def briefly(self) -> AsyncGenerator[AbstractChannel, None]:
@@ -125,11 +155,39 @@ class Wire:
             await self.leave(channel)
 
     async def leave(self, channel: AbstractChannel) -> None:
-        """Closes it, whatever state it is in."""
+        """Closes it, whatever state it is in. Whoever does not wait for the end leaves it to itself: the library would
+        close it once more, and for that the broker ends the whole connection."""
         if not channel.is_closed:
-            with contextlib.suppress(*FAILURES):
-                async with asyncio.timeout(self.location.answer_within):
-                    await channel.close()
+            await asyncio.wait([self._begin_to_leave(channel)], timeout=self.location.answer_within)
+
+    def _doubt(self) -> None:
+        """One question had no answer in time. A broker that answers another is slow, and those that talk to it go on;
+        from one that does not, all part."""
+        if self._doubting is None or self._doubting.done():
+            self._doubting = asyncio.ensure_future(self._ask_for_life())
+
+    async def _ask_for_life(self) -> None:
+        connection = self._connection
+        if connection is None or connection.is_closed:
+            return
+        try:
+            async with asyncio.timeout(self.location.answer_within):
+                channel = await connection.channel()
+            await self.leave(channel)
+        except FAILURES:
+            if self._connection is connection:
+                await self._drop()
+
+    def _begin_to_leave(self, channel: AbstractChannel) -> asyncio.Future[None]:
+        closing = asyncio.ensure_future(channel.close())
+        self._leaving.add(closing)
+        closing.add_done_callback(self._left)
+        return closing
+
+    def _left(self, closing: asyncio.Future[None]) -> None:
+        self._leaving.discard(closing)
+        if not closing.cancelled():
+            closing.exception()
 
     async def _connected(self) -> AbstractConnection:
         async with self._connecting:

@@ -44,6 +44,10 @@ class RedisBus:
         """Once it is open: whether it keeps anything on disk is up to the server."""
         return BusAbilities(tells_tail=True, keeps=True, keeps_on_disk=bool(self._info.get("aof_enabled")))
 
+    @property
+    def unbroken(self) -> object | None:
+        return None
+
     async def open(self) -> None:
         if self._wire.is_open:
             return
