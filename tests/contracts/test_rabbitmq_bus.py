@@ -162,6 +162,22 @@ class Losing:
         return Passed(cut=lambda: None) if self.wire.is_losing else Passed(to_client=data)
 
 
+async def test_what_arrives_after_its_time_is_there_before_the_tail_is_told(server: RabbitMQ) -> None:
+    with Proxy(server.port) as wire:
+        async with opened(wire.through(server.url), next(prefixes), answer_within="1") as bus:
+            await bus.declare(NEWS)
+            await bus.publish(NEWS, 0, chain(1))
+            line = bus.unbroken
+            wire.pause()
+            with pytest.raises(BusUnavailable, match="no answer within 1 s"):
+                await bus.publish(NEWS, 0, chain(2, 3, after=1))
+            wire.resume()
+            assert await bus.tail(NEWS, 0) == 3
+            assert line is bus.unbroken, "one question that was not answered in time does not end what others do"
+            await bus.publish(NEWS, 0, chain(4, after=3))
+            assert numbers(await take(await bus.subscribe(NEWS, 0, "shipping"), 4)) == [1, 2, 3, 4]
+
+
 async def test_a_message_whose_confirmation_was_lost_is_found_at_the_tail(server: RabbitMQ) -> None:
     with LosesAnswers(server.port) as wire:
         async with opened(wire.through(server.url), next(prefixes)) as bus:

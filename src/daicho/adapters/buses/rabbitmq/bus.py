@@ -81,8 +81,10 @@ class RabbitBus:
 
     async def tail(self, channel: Channel, partition: int) -> int | None:
         check_partition(channel, partition)
+        queue = self._queue(channel, partition)
         async with self._wire.in_turn():
-            return await Log(self._wire, self._queue(channel, partition)).tail()
+            await self._wire.parted(queue)
+            return await Log(self._wire, queue).tail()
 
     async def publish(self, channel: Channel, partition: int, messages: Sequence[BusMessage]) -> None:
         check_partition(channel, partition)

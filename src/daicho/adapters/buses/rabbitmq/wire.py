@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
@@ -44,6 +45,7 @@ class Wire:
         self._idle = asyncio.Event()
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self._leaving: set[asyncio.Future[None]] = set()
+        self._parting: dict[str, asyncio.Future[None]] = {}
         self._doubting: asyncio.Future[None] | None = None
         self.is_open = False
 
@@ -65,10 +67,11 @@ class Wire:
         while self._under_way:
             self._idle.clear()
             await self._idle.wait()
-        if self._doubting is not None:
-            self._doubting.cancel()
-            await asyncio.wait([self._doubting])
         await self._drop()
+        for waiting in filter(None, (self._doubting, *self._parting.values())):
+            waiting.cancel()
+            await asyncio.wait([waiting])
+        self._parting.clear()
 
     @property
     def server(self) -> dict[str, Any]:
@@ -133,8 +136,9 @@ class Wire:
 
     @asynccontextmanager
     async def publishing(self, name: str) -> AsyncGenerator[AbstractChannel, None]:
-        """The one that this name publishes on. A channel ends with its first failure: then there is a new one. So it is
-        after a confirmation that was not waited for, which would be taken for one of the next message."""
+        """The one that this name publishes on. It ends with its first failure, or if a confirmation is not waited for;
+        then there is a new one, as soon as the broker is done with the old."""
+        await self.parted(name)
         channel = self._publishing.get(name)
         if channel is None or channel.is_closed:
             channel = self._publishing[name] = await self.channel()
@@ -143,8 +147,25 @@ class Wire:
         except BaseException:
             if self._publishing.get(name) is channel:
                 del self._publishing[name]
-            self._begin_to_leave(channel)
+                self._parting[name] = asyncio.ensure_future(self._part(channel))
             raise
+
+    async def parted(self, name: str) -> None:
+        """The broker has dealt with all that was published under this name, or it is not spoken to any more: only then
+        its tail can be told, and something else follows."""
+        if (parting := self._parting.get(name)) is not None:
+            await asyncio.wait([parting])
+            if self._parting.get(name) is parting:
+                del self._parting[name]
+
+    async def _part(self, channel: AbstractChannel) -> None:
+        """It answers to the end of a channel when it has dealt with what came before."""
+        connection, began = self._connection, time.monotonic()
+        untyped: Any = connection
+        await self._begin_to_leave(channel)
+        the_library_waits = 0.95 * (untyped.connection_tune.heartbeat or float("inf")) if connection else 0.0
+        if time.monotonic() - began >= the_library_waits and self._connection is connection:
+            await self._drop()
 
     @asynccontextmanager
     async def briefly(self) -> AsyncGenerator[AbstractChannel, None]:
