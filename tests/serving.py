@@ -45,7 +45,7 @@ class Served:
         """In good order; returns the exit code."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(200)
+        return self.process.wait(30)
 
 
 @contextmanager
@@ -72,7 +72,7 @@ def served(
         if process.poll() is None:
             process.terminate()
             try:
-                process.wait(30)
+                process.wait(20)
             except subprocess.TimeoutExpired:
                 process.kill()
         found.bury()

@@ -70,7 +70,7 @@ class Town:
         for process in self._running.values():
             process.terminate()
         for name, process in self._running.items():
-            assert process.wait(200) == 0, self.log(name)
+            assert process.wait(60) == 0, self.log(name)
         self._running.clear()
 
     async def up(self) -> None:

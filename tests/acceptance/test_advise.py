@@ -116,7 +116,7 @@ def test_a_wrong_answer_is_asked_again_and_nobody_to_ask_is_told(advise: Advise)
 def test_from_a_running_service(advise: Advise, tmp_path: Path) -> None:
     """Nine queries for each command that recorded something; what was refused does not count."""
     with served("--store", f"sqlite:///{tmp_path / 'app.db'}", app="tests.cli_app:make") as service:
-        with httpx.Client(base_url=service.url, timeout=200) as client:
+        with httpx.Client(base_url=service.url, timeout=60) as client:
             for n in range(2):
                 order = {"order_id": f"o{n}", "sku": "pen", "quantity": 1}
                 client.post("/commands/PlaceOrder", json=order).raise_for_status()

@@ -246,7 +246,7 @@ def test_dev_serves_what_the_code_has_become(run: Run, tmp_path: Path) -> None:
         assert client.get(f"{url}/seats?name=Ada").json() == [{"seat": "1A", "name": "Ada"}]
         dev.process.send_signal(signal.SIGINT)
         dev.until_end()
-        assert dev.process.wait(200) == 0
+        assert dev.process.wait(30) == 0
 
 
 @pytest.mark.slow

@@ -93,7 +93,7 @@ def test_on_a_terminal_ids_are_whole_and_colours_obey(here: Path) -> None:
         except OSError:  # Linux: the other side is closed
             pass
         os.close(ours)
-        assert process.wait(200) == 0
+        assert process.wait(60) == 0
         return shown.decode()
 
     told = json.loads(look("get", "events", "-o", "json"))
@@ -120,7 +120,7 @@ def test_a_reader_that_goes_away_is_no_accident(here: Path) -> None:
         assert json.loads(tail.stdout.readline())["position"] == 1
         tail.stdout.close()
         order(2)
-        assert tail.wait(200) in (0, 1)
+        assert tail.wait(60) in (0, 1)
         assert tail.stderr.read() == b""
 
 
@@ -143,7 +143,7 @@ def test_tail_follows_what_another_process_writes_and_ctrl_c_ends_it_well(here: 
             order(n)
             assert json.loads(line_of(tail.stdout))["stream"] == f"order-o{n}"
         tail.send_signal(signal.SIGINT)
-        out, err = tail.communicate(timeout=200)
+        out, err = tail.communicate(timeout=60)
         assert (tail.returncode, out, err) == (0, "", "")
 
 
@@ -152,7 +152,7 @@ def test_tail_for_people_is_one_line_an_event(here: Path) -> None:
     with follow("-n", "1") as tail:
         assert "order-o1 v1  order.placed by ada" in line_of(tail.stdout)
         tail.send_signal(signal.SIGINT)
-        tail.communicate(timeout=200)
+        tail.communicate(timeout=60)
 
 
 def test_an_interrupted_rebuild_says_how_to_go_on(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ def said(*words: str) -> tuple[int, str]:
 
 
 def client(url: str) -> httpx.Client:
-    return httpx.Client(base_url=url, trust_env=False, timeout=200)
+    return httpx.Client(base_url=url, trust_env=False, timeout=20)
 
 
 @pytest.mark.slow

@@ -45,8 +45,8 @@ def edge(host: Host, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Generator
     try:
         with (
             served("--port", str(port), *store, app="tests.acceptance.test_edge:edged") as server,
-            httpx.Client(base_url=varnish.url, trust_env=False, timeout=200) as near,
-            httpx.Client(base_url=server.url, trust_env=False, timeout=200) as origin,
+            httpx.Client(base_url=varnish.url, trust_env=False, timeout=20) as near,
+            httpx.Client(base_url=server.url, trust_env=False, timeout=20) as origin,
         ):
             yield near, origin
     finally:
@@ -211,7 +211,7 @@ class Origin:
         self.asked[path] = count = self.asked.get(path, 0) + 1
         if path == "/slow" and count == 1:
             self.reached.set()
-            assert self.may.wait(200)
+            assert self.may.wait(60)
         return count
 
     def close(self) -> None:
@@ -227,11 +227,11 @@ def test_an_answer_that_was_on_its_way_while_something_was_purged_is_not_kept(ho
         varnish = Varnish(host, origin.server.server_port)
     varnish.start()
     try:
-        with httpx.Client(base_url=varnish.url, trust_env=False, timeout=200) as near:
+        with httpx.Client(base_url=varnish.url, trust_env=False, timeout=60) as near:
             answers = list[str]()
-            caller = threading.Thread(target=lambda: answers.append(httpx.get(f"{varnish.url}/slow", timeout=200).text))
+            caller = threading.Thread(target=lambda: answers.append(httpx.get(f"{varnish.url}/slow", timeout=60).text))
             caller.start()
-            assert origin.reached.wait(200)
+            assert origin.reached.wait(60)
             # what it is made of changes now, and its key is purged before it is there
             assert near.request("PURGE", "/", headers={"xkey-purge": "slow"}).status_code == 200
             origin.may.set()

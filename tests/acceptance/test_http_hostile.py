@@ -150,7 +150,7 @@ async def answer_to(port: int, request: Bad) -> tuple[int, dict[str, str], bytes
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(request.request)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(10):
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
             headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:] if line)}
             body = await reader.readexactly(int(headers.get("content-length", "0")))

@@ -28,7 +28,7 @@ async def server(
     app: App, settings: HttpSettings | None = None, **options: Any
 ) -> AsyncGenerator[tuple[httpx.AsyncClient, Starlette]]:
     asgi = create(app, settings=settings, **options)
-    async with app, served(asgi) as port, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=200) as client:
+    async with app, served(asgi) as port, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
         yield client, asgi
 
 
@@ -132,7 +132,7 @@ async def test_a_quiet_stream_is_kept_alive_by_comments() -> None:
 
 
 async def until_none(streams: Streams) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(10):
         while streams.count:  # noqa: ASYNC110 - that the server has noticed shows nowhere else
             await asyncio.sleep(0.01)
 

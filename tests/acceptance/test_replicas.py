@@ -456,7 +456,7 @@ def test_a_query_service_beside_a_replica_answers_over_http_with_tokens_and_tell
             assert created.status_code == 201
             with (
                 served("query", "--read-from", one.at(url), store=f"{away}?reconnect_within=0") as queries,
-                httpx.Client(base_url=queries.url, trust_env=False, timeout=200) as client,
+                httpx.Client(base_url=queries.url, trust_env=False, timeout=60) as client,
             ):
                 token = {"Min-Position": created.headers["Daicho-Position"], "Prefer": "wait=30"}
 

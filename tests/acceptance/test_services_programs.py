@@ -57,5 +57,5 @@ def test_a_service_is_a_process_that_ends_when_it_is_told_to(tmp_path: Path) -> 
         assert service.stdout is not None
         assert service.stdout.readline() == "shipping is up\n"
         service.send_signal(signal.SIGTERM)
-        assert service.communicate(timeout=200) == ("", "")
+        assert service.communicate(timeout=30) == ("", "")
         assert service.returncode == 0

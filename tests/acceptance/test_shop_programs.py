@@ -142,10 +142,10 @@ def test_serve_answers_over_http_until_it_is_told_to_end(tmp_path: Path) -> None
         assert process.stderr is not None
         try:
             address = next(found[1] for line in process.stderr if (found := re.search(r"(http://[\d.:]+)", line)))
-            made = httpx.post(f"{address}/stock/pen/deliveries", json={"quantity": 3}, timeout=200)
+            made = httpx.post(f"{address}/stock/pen/deliveries", json={"quantity": 3}, timeout=60)
             assert made.status_code == 201
             seen = {"Min-Position": made.headers["daicho-position"]}
-            assert httpx.get(f"{address}/stock/pen", headers=seen, timeout=200).json()["on_hand"] == 3
+            assert httpx.get(f"{address}/stock/pen", headers=seen, timeout=60).json()["on_hand"] == 3
         finally:
             process.terminate()
-        assert process.wait(200) == 0
+        assert process.wait(60) == 0

@@ -76,7 +76,7 @@ class Opened:
 
 async def published(bus: AxonBus, *messages: BusMessage) -> None:
     """Again and again until it is confirmed, as a relay does."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(20):
         while True:
             try:
                 return await bus.publish(ORDERS, 0, messages)
@@ -87,7 +87,7 @@ async def published(bus: AxonBus, *messages: BusMessage) -> None:
 async def heard(hearing: BusSubscription, count: int) -> list[int]:
     """As an inbox does: what is known already is acknowledged and left out."""
     found: list[int] = []
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(20):
         while len(found) < count:
             try:
                 deliveries = await hearing.receive(limit=50)
@@ -113,7 +113,7 @@ async def test_nothing_is_lost_or_doubled_while_the_server_is_killed_and_started
 
         publishing = asyncio.create_task(publish())
         for due in (100, 250):
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(20):
                 await reached(out, due)
             await asyncio.to_thread(own_peer.kill)
             await asyncio.sleep(0.02)

@@ -51,7 +51,7 @@ class TestOpenSearch(ReadStoreContract):
     def place(self, server: OpenSearch, tmp_path: Path) -> Iterator[None]:
         type(self).server = server
         yield
-        httpx.delete(f"{server.http}/{prefix(tmp_path)}-*", timeout=200, trust_env=False).raise_for_status()
+        httpx.delete(f"{server.http}/{prefix(tmp_path)}-*", timeout=30, trust_env=False).raise_for_status()
 
     def make(self, tmp_path: Path, now: Callable[[], datetime]) -> ReadStore:  # type: ignore[override]
         return SearchReadStore(f"{self.server.url}?prefix={prefix(tmp_path)}", now=now)

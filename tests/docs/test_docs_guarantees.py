@@ -126,7 +126,7 @@ async def test_a_crash_at_any_point_loses_and_doubles_nothing(url: str, point: s
     async with crash.of(App(*PARTS, store=url, probe=crash)) as app:
         for n in range(3):
             await app.send(Pay(account="a", amount=10), key=f"p-{n}")
-            await app.settle(within=60)  # so that each is a page of its own
+            await app.settle(within=5)  # so that each is a page of its own
     async with App(*PARTS, store=url) as app:
         for n in range(3):  # the caller does not know which came through, and sends them all again
             await app.send(Pay(account="a", amount=10), key=f"p-{n}")
@@ -140,7 +140,7 @@ async def test_a_posted_command_survives_a_crash_and_counts_once(url: str) -> No
     crash = crash_at("post.before")
     async with crash.of(App(*PARTS, store=url, probe=crash)) as app:
         command_id = await app.post(Pay(account="a", amount=10))
-        await app.settle(within=60)
+        await app.settle(within=5)
     async with App(*PARTS, store=url) as app:
         await app.settle()
         outcome = await app.status(command_id)

@@ -35,11 +35,11 @@ def server(folder: Path) -> Iterator[int]:
             pass_fds=[listening.fileno()],
         )
     try:
-        httpx.get(f"http://127.0.0.1:{port}/docs", timeout=200).raise_for_status()
+        httpx.get(f"http://127.0.0.1:{port}/docs", timeout=60).raise_for_status()
         yield port
     finally:
         process.terminate()
-        assert process.wait(200) in (0, -15)
+        assert process.wait(30) in (0, -15)
 
 
 def session() -> Iterator[tuple[Block, str, list[str]]]:
@@ -67,7 +67,7 @@ def test_the_session_is_as_the_page_shows_it(tmp_path: Path) -> None:
                 command, status = command[: ends.start()], int(ends[1])
             command = command.replace("localhost:8000", f"127.0.0.1:{port}")
             assert command.startswith("curl ")
-            done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=200, check=False)
+            done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False)
             said = done.stdout + done.stderr
             assert done.returncode == status, f"{block.place}: $ {shown} ended with {done.returncode}:\n{said}"
             compare(f"{block.place}: $ {shown}", said, expected)

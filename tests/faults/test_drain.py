@@ -52,7 +52,7 @@ async def under_load(server: Served, ledger: Ledger, begun: int) -> int:
     """Lets callers order, ends the server in the middle of it, and returns its exit code."""
     limits = httpx.Limits(max_connections=CALLERS)
     enough = asyncio.Event()
-    async with httpx.AsyncClient(base_url=server.url, limits=limits, timeout=200, trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=server.url, limits=limits, timeout=30, trust_env=False) as client:
         callers = [asyncio.create_task(order(client, n, ledger, enough, begun)) for n in range(CALLERS)]
         await asyncio.wait_for(enough.wait(), 30)
         ended = await asyncio.to_thread(server.terminate)

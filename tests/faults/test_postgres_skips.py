@@ -89,7 +89,7 @@ def stress(url: str, folder: Path, *, writers: int, seconds: float, kill_every: 
             process.wait()
         stop.touch()
         for reader in readers:
-            assert reader.wait(200) == 0
+            assert reader.wait(60) == 0
 
 
 def everything(url: str) -> list[tuple[Any, ...]]:

@@ -470,7 +470,7 @@ async def test_work_that_fails_just_as_another_process_is_to_have_it_is_given_up
         await played(one, games(1, 10))
         await at_work.wait()
         async with league(store, 1, post=post) as two:
-            await two.settle(within=60)
+            await two.settle(within=20)
             assert set(post.sent.values()) == {1}
             assert len(post.sent) == len(games(1, 10))
             await until(lambda: _is_even(two, [1, 2]))

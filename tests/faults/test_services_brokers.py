@@ -67,7 +67,7 @@ async def test_orders_go_there_and_back(broker: Any, tmp_path: Path) -> None:
         for sku in SKUS:
             await depot.send(Receive(sku=sku, quantity=30))
         await asyncio.gather(*[shop.send(PlaceOrder(order=f"o-{n}", sku=SKUS[n % 3], quantity=1)) for n in range(60)])
-        refused = await shop.outcome(await shop.post(ReserveStock(sku="silk", order="x", quantity=1)), within=60)
+        refused = await shop.outcome(await shop.post(ReserveStock(sku="silk", order="x", quantity=1)), within=10)
         assert refused.reason == "there is no silk"
         await at_rest(shop, depot)
         await check(shop, depot, 60)

@@ -134,7 +134,7 @@ def expected(commands: list[Command]) -> dict[str, tuple[int, int]]:
 
 
 async def shown(app: App, after: Any = None) -> dict[str, tuple[int, int]]:
-    return {row.account: (row.amount, row.moves) for row in await app.ask(Ask(), after=after, within=60)}
+    return {row.account: (row.amount, row.moves) for row in await app.ask(Ask(), after=after, within=20)}
 
 
 async def sent(app: App, commands: list[Command]) -> Any:
@@ -198,7 +198,7 @@ async def test_a_key_that_cannot_be_folded_waits_and_the_others_go_on(sqlite: st
     poison.add(11)  # a1 to a4
     async with bank(sqlite, place) as app:
         await sent(app, moves(1, 30))
-        await app.settle(within=60)
+        await app.settle(within=20)
         seen, right = await shown(app), expected(moves(1, 30))
         untouched = {account: right[account] for account in right if account not in ("a1", "a4")}
         assert {account: seen[account] for account in untouched} == untouched
@@ -207,7 +207,7 @@ async def test_a_key_that_cannot_be_folded_waits_and_the_others_go_on(sqlite: st
         assert letters[0].error == "ValueError: 11 is too much"
         poison.clear()
         await app.dead_letters.retry()
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(20):
             while await app.dead_letters.list():  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         assert await shown(app, await sent(app, moves(30, 40))) == expected(moves(1, 40))
@@ -241,7 +241,7 @@ async def test_a_read_store_that_is_emptied_meanwhile_is_filled_again(sqlite: st
         await shown(app, await sent(app, moves(1, 40)))
         own_redis.ask("FLUSHALL")
         last = await sent(app, moves(40, 50))
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(20):
             while (await shown(app, last)) != expected(moves(1, 50)):  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
 
@@ -293,7 +293,7 @@ async def test_a_watch_outlives_the_read_store(sqlite: str, own_redis: Redis) ->
 
 
 async def until(changes: AsyncIterator[Change[list[Balance]]], right: dict[str, tuple[int, int]]) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(20):
         async for change in changes:
             if {row.account: (row.amount, row.moves) for row in change.answer} == right:
                 return

@@ -97,9 +97,7 @@ class Postgres(Running):
         return lines[6].split()[-1] if len(lines) > 6 and lines[6].split() else ""
 
     def _run(self, *command: str) -> None:
-        done = subprocess.run(
-            as_user(self.user, *command), cwd=self.folder, capture_output=True, text=True, timeout=200
-        )
+        done = subprocess.run(as_user(self.user, *command), cwd=self.folder, capture_output=True, text=True, timeout=60)
         if done.returncode:
             raise StartFailed(f"{' '.join(command)}\n{done.stderr}")
 

@@ -23,7 +23,7 @@ def server(host: Host) -> Iterator[OpenSearch]:
 
 
 def ask(server: OpenSearch, method: str, path: str, body: object = None) -> tuple[int, Any]:
-    answer = httpx.request(method, server.http + path, json=body, timeout=200, trust_env=False)
+    answer = httpx.request(method, server.http + path, json=body, timeout=30, trust_env=False)
     return answer.status_code, answer.json()
 
 

@@ -79,7 +79,7 @@ def opened(url: str) -> PostgresStorage:
 def psql(url: str, text: str) -> "subprocess.CompletedProcess[str]":
     with needed():
         client = program("psql", package="postgresql-client")
-    return subprocess.run([client, "-qX", url], input=text, capture_output=True, text=True, timeout=200, check=False)
+    return subprocess.run([client, "-qX", url], input=text, capture_output=True, text=True, timeout=60, check=False)
 
 
 def made(url: str, schema: str) -> list[str]:
@@ -242,7 +242,7 @@ def test_processes_that_start_on_an_empty_database_at_the_same_instant(postgres_
         starter.stdin.write("\n")
         starter.stdin.flush()
     for starter in starters:
-        starter.communicate(timeout=200)
+        starter.communicate(timeout=60)
     assert [starter.returncode for starter in starters] == [0] * 3
     assert query(postgres_url, "select version from daicho.daicho_migrations order by 1") == [(v,) for v in EVERY]
 
@@ -388,7 +388,7 @@ def test_a_dump_restored_elsewhere_goes_on(postgres: Postgres, postgres_url: str
     )
     execute(postgres.url, f"create database {elsewhere.rpartition('/')[2]} template template0")
     try:
-        subprocess.run([restore, "--exit-on-error", f"--dbname={elsewhere}", "all.dump"], check=True, timeout=200)
+        subprocess.run([restore, "--exit-on-error", f"--dbname={elsewhere}", "all.dump"], check=True, timeout=60)
         order = PlaceOrder(order_id="o2", sku="pen", quantity=2)
         assert asyncio.run(place(f"{elsewhere}?migrate=never")) > first
         with psycopg.connect(elsewhere) as connection:

@@ -369,7 +369,7 @@ async def test_other_streams_flow_on_while_one_waits_for_its_next_attempt(url: s
         await eventually(lambda: noted(app), lambda texts: sorted(texts) == others)
         assert clock.sleepers == 1  # the bad one
         assert not await parked(app)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(20):
             while not await parked(app):  # one step of the clock may be enough for two attempts
                 await (clock.advance(1) if clock.sleepers else asyncio.sleep(0.001))
         await app.settle()

@@ -45,7 +45,7 @@ async def test_readers_who_meet_the_page_that_is_fetched_ahead_all_get_it_and_it
                 await asyncio.sleep(0)
         return seen
 
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(10):
         followed = await asyncio.gather(*(follow(pause) for pause in range(7)))
     assert all(seen == list(range(1, 96)) for seen in followed)
     assert sorted(store.asked) == list(range(0, 95, 10))
@@ -73,7 +73,7 @@ async def test_two_who_see_in_one_breath_that_the_next_page_is_wanted_have_it_re
     for _ in range(10):
         await asyncio.sleep(0)
     feed._pages.pop(20)  # pyright: ignore[reportPrivateUsage] - as if it had been dropped to make room
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(5):
         await asyncio.gather(feed.page(10), feed.page(10))
         assert len((await feed.page(20)).events) == 10
     assert store.asked == [20, 30]
@@ -105,7 +105,7 @@ async def test_who_is_slow_need_not_go_in_the_small_steps_of_who_is_quick() -> N
     store, feed = await filled(0)
     for n in range(12):
         await append(store, request(f"late-{n}", "tested"))
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(5):
             await feed.grown(n)
         assert len((await feed.page(n)).events) == 1
     store.asked.clear()

@@ -535,7 +535,7 @@ async def test_a_circle_without_end_is_stopped_after_64_hops_and_parked(url: str
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(10):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.005)
 

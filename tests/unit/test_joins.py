@@ -333,7 +333,7 @@ async def test_a_name_that_was_shown_in_part_and_then_taken_back_is_shown_nowher
         with monkeypatch.context() as patched:
             patched.setattr(store, "commit", Break(store.commit, 2, "before", forever=True))
             await app.send(BEA)
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(10):
                 while "Bea" not in {row.name for row in await app.views[of_plain].find()}:  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
             await app.stop()

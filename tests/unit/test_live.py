@@ -171,13 +171,13 @@ def shared(request: pytest.FixtureRequest, sqlite: str) -> str:
 
 
 async def following(changes: AsyncIterator[Change[Any]]) -> Change[Any]:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(20):
         return await anext(changes)
 
 
 async def until(changes: AsyncIterator[Change[Any]], answer: Any) -> Change[Any]:
     """Answers in between may come or not: whoever is slow does not get all of them."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(20):
         async for change in changes:
             if change.answer == answer:
                 return change
@@ -186,7 +186,7 @@ async def until(changes: AsyncIterator[Change[Any]], answer: Any) -> Change[Any]
 
 async def ready(app: App) -> None:
     """All its views are at work: the beginning of that is a change as well, as far as anybody knows."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(20):
         while any(lag.state != "live" for lag in await app.lag()):  # noqa: ASYNC110
             await asyncio.sleep(0.005)
 
@@ -253,7 +253,7 @@ async def test_an_answer_that_stays_the_same_is_not_told_again(store: str) -> No
         assert (await waiting).answer == 1
         waiting = asyncio.create_task(following(changes))
         await put(app, "a", note="another note, the same count")
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(20):
             while asked.answered < 3:  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
         await put(app, "b")
@@ -380,7 +380,7 @@ async def test_a_consumer_as_fast_as_it_can_sees_the_last_of_a_thousand(store: s
 
         consumer = asyncio.create_task(consume())
         await asyncio.gather(*[put(app, f"t{number}") for number in range(1000)])
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(20):
             await consumer
         assert len(seen) <= 500
         assert seen == sorted(set(seen))
@@ -440,7 +440,7 @@ async def test_a_view_that_several_processes_share_is_watched_whole(shared: str)
     cut: Any = {"store": shared, "segments": {tasks: 4}}
     async with App(*board(), **cut) as one, App(*board(), **cut) as two:
         both = [app._now.read.progress for app in (one, two)]  # pyright: ignore[reportPrivateUsage]
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(20):
             while sorted(len(progress.own("projection:tasks@1")) for progress in both) not in ([1, 3], [2, 2]):  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         watches = [app.watch(Count()) for app in (one, two)]
@@ -549,7 +549,7 @@ async def test_it_ends_when_the_app_stops(store: str) -> None:
     waiting = asyncio.create_task(drain())
     await put(app, "a")
     await app.stop()
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(20):
         assert (await waiting) in ([], [1])  # the last one may have been too late
         assert [change async for change in unread] == []
         assert [change async for change in idle] == []
@@ -685,7 +685,7 @@ async def test_a_view_that_is_away_for_a_while_does_not_end_it(url: str, caplog:
         asked.error = Rebuilding("not now")
         waiting = asyncio.create_task(following(changes))
         await put(app, "a")
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(20):
             while asked.times < 4:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         await put(app, "b")
@@ -697,7 +697,7 @@ async def test_a_view_that_is_away_for_a_while_does_not_end_it(url: str, caplog:
         asked.error = Rebuilding("not now")
         waiting = asyncio.create_task(following(changes))
         await put(app, "c")
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(20):
         with pytest.raises(StopAsyncIteration):
             await waiting
 
@@ -761,7 +761,7 @@ async def _compared(store: str, steps: list[Any], seed: int) -> None:
                 await app.settle()
         await app.settle()
         right = {number: await app.ask(query) for number, query in enumerate(queries)}
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(20):
             while last != right and not any(each.done() for each in consumers):
                 told.clear()
                 await told.wait()

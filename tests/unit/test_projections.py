@@ -124,7 +124,7 @@ async def used_up(steps: AsyncIterator[RebuildStep]) -> list[RebuildStep]:
 
 async def until_refused(app: App) -> str:
     """The state of the one processor, once it says that these rows are not for its code."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(10):
         while True:
             [lag] = await app.lag()
             if lag.error:
@@ -409,7 +409,7 @@ async def test_who_claims_rows_just_as_others_go_live_in_their_place_leaves_them
             return answer
 
         monkeypatch.setattr(Builder, "catch_up", then_pay_in)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(20):
             await used_up(other.projections.rebuild("balances"))
         switched.set()
         await app.settled(await deposit(app, b=1))

@@ -314,7 +314,7 @@ async def test_after_a_rebuild_readers_get_the_rows_of_the_new_code_at_once(sqli
         assert await rows(app, doubled) == {"a": 10}
         receipt = await deposit(app, a=1)
         assert await app.views[doubled].get("a") is not None
-        await app.settled(receipt, within=60)
+        await app.settled(receipt, within=5)
         assert await rows(app, doubled) == {"a": 12}
 
 
@@ -733,7 +733,7 @@ async def test_a_subscription_gives_what_was_and_then_what_comes(url: str) -> No
 
         listener = asyncio.create_task(listen())
         await asyncio.gather(*[app.send(Deposit(account=f"c{n}", amount=1)) for n in range(30)])
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(10):
             await enough.wait()
         assert got == list(range(2, 33))
         listener.cancel()
@@ -759,7 +759,7 @@ async def test_a_subscription_hears_what_another_app_writes(sqlite: str) -> None
         heard = asyncio.create_task(anext(one.subscribe()))  # type: ignore[arg-type]
         await asyncio.sleep(0)
         await deposit(two, a=1)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(10):
             assert (await heard).event == Deposited(account="a", amount=1)
 
 
@@ -767,7 +767,7 @@ async def test_a_subscription_ends_with_the_app(url: str) -> None:
     async with App(Account, store=url) as app:
         waiting = asyncio.create_task(anext(app.subscribe()))  # type: ignore[arg-type]
         await asyncio.sleep(0.01)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(10):
         with pytest.raises((NotRunning, StoreClosed)):
             await waiting
 

@@ -66,9 +66,9 @@ def test_processes_that_create_and_fill_one_file_lose_nothing(tmp_path: Path, pr
     ]
     for worker in workers:
         worker.start()
-    acknowledged = [position for _ in workers for position in results.get(timeout=200)]
+    acknowledged = [position for _ in workers for position in results.get(timeout=60)]
     for worker in workers:
-        worker.join(timeout=200)
+        worker.join(timeout=60)
         assert worker.exitcode == 0
     total = processes * 4 * count * 2
     assert sorted(acknowledged) == list(range(1, total + 1))

@@ -145,7 +145,7 @@ async def test_a_crash_ends_the_block_it_is_watched_in_and_the_new_app_need_not_
         reached = True
     assert not reached
     async with App(*BANK, store=sqlite) as again:
-        await again.settle(within=60)
+        await again.settle(within=5)
         assert await again.views[balances].count() == 1
 
 

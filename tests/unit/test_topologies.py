@@ -171,7 +171,7 @@ def test_the_load_balancer_takes_its_configuration(slug: str, tmp_path: Path) ->
         checker = program("haproxy", package="haproxy")
     file = interpolated(yaml.safe_load((ROOT / "deploy" / "compose" / f"{slug}.yaml").read_text(encoding="utf-8")))
     (tmp_path / "haproxy.cfg").write_text(file["configs"]["haproxy"]["content"])
-    done = subprocess.run([checker, "-c", "-f", tmp_path / "haproxy.cfg"], capture_output=True, text=True, timeout=200)
+    done = subprocess.run([checker, "-c", "-f", tmp_path / "haproxy.cfg"], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
 
 

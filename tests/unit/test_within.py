@@ -611,7 +611,7 @@ async def test_readers_skip_nothing_while_the_caller_dawdles(database: str) -> N
             await asyncio.sleep(0.3)
             assert seen == []
             await app.send(Deposit(account="slow", amount=1), within=connection)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(5):
             await reading
         assert seen == ["account-slow", "account-quick", "account-slow"]
 
@@ -819,5 +819,5 @@ async def test_a_position_that_was_given_up_keeps_nobody_waiting(postgres_url: s
         await app.send(Deposit(account="b", amount=1), within=connection)
         await connection.rollback()
         await connection.close()
-        await app.settle(within=60)
+        await app.settle(within=5)
         assert {lag.events_behind for lag in await app.lag()} == {0}

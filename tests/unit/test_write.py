@@ -564,7 +564,7 @@ async def test_the_postman_goes_on_after_an_error_that_nobody_foresaw(
         monkeypatch.setattr(app.storage, "pending", breaks_once)
         for _ in range(2):  # the first may be found by a look that had begun before
             posted = await app.post(Deposit(account="a", amount=1))
-            assert (await app.outcome(posted, within=60)).state == "done"
+            assert (await app.outcome(posted, within=10)).state == "done"
         assert broken.done()
 
 

@@ -41,7 +41,7 @@ WORDS: Words = {
     "overview.queries": ("Slowest query, 99 %", "最も遅いクエリ（99%）"),
     "overview.lag": ("Farthest behind", "最大の遅れ"),
     "overview.lag.unit": ("events", "件"),
-    "overview.parked": ("Parked", "保留"),
+    "overview.parked": ("Parked", "退避"),
     "overview.look.to.book": ("Look-to-Book", "ルック・トゥ・ブック"),
     "overview.readers": ("Readers of the log", "ログの読み手"),
     "overview.reader": ("Reader", "読み手"),

@@ -40,7 +40,7 @@ WORDS: Words = {
     "projections.age": ("Time behind", "遅れ（時間）"),
     "projections.rate": ("Events/s", "件/秒"),
     "projections.trend": ("Trend", "傾向"),
-    "projections.parked": ("Parked", "保留"),
+    "projections.parked": ("Parked", "退避"),
     "projections.segments": ("Segments", "区分"),
     "projections.error": ("Error", "エラー"),
     "projections.kind.projection": ("view", "ビュー"),
