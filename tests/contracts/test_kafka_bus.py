@@ -18,6 +18,7 @@ from daicho.testing.contracts import EventBusContract
 from daicho.testing.contracts.event_bus import chain, loose, numbers, take
 from tests.contracts.chains import hear_all, publish_all
 from tests.services.find import needed
+from tests.services.guard import happens
 from tests.services.kafka import Kafka
 from tests.services.kafka import kafka as start
 from tests.services.proxy import Conversation, Passed, Proxy
@@ -174,12 +175,52 @@ async def test_a_frozen_broker_is_told_of_in_time_and_serves_again_when_it_thaws
             assert time.monotonic() - began < 6
         finally:
             server.thaw()
-    # its own controller has given it up meanwhile: a slow machine needs long to tell of the partitions again
+    # its own controller has given it up meanwhile: a partition without a leader is waited for
     async with opened(server.url, prefix, answer_within="30") as again:
         at = await again.tail(NEWS, 0)
         assert at in (1, 2)
         await again.publish(NEWS, 0, chain(2, 3, after=1))
         assert await again.tail(NEWS, 0) == 3
+
+
+async def test_a_partition_without_a_leader_is_waited_for_and_the_others_are_heard(host: Host) -> None:
+    first = start(host)
+    second = start(host, beside=first)
+    client: Any = admin.AdminClient({"bootstrap.servers": first.servers, "log_level": 0})
+    two, topic = Channel("news", 2), topic_of("news", prefix := next(prefixes))
+
+    def leaders() -> list[int]:
+        return [
+            partition.leader
+            for _, partition in sorted(client.list_topics(topic, timeout=5).topics[topic].partitions.items())
+        ]
+
+    try:
+        assert happens(lambda: len(client.list_topics(timeout=5).brokers) == 2, within=60)
+        each_on_its_own: Any = {"num_partitions": 2, "replica_assignment": [[1], [2]]}
+        client.create_topics([admin.NewTopic(topic, **each_on_its_own)])[topic].result(20)
+        async with opened(first.url, prefix, answer_within="20") as bus:
+            await bus.declare(two)
+            for partition in (0, 1):
+                await bus.publish(two, partition, chain(1))
+        second.kill()
+        assert happens(lambda: leaders() == [1, -1], within=60)
+        async with opened(first.url, prefix, answer_within="3") as bus:
+            assert await bus.tail(two, 0) == 1
+            assert numbers(await take(await bus.subscribe(two, 0, "shipping"), 1)) == [1]
+            with pytest.raises(BusUnavailable, match="does not answer"):
+                await bus.tail(two, 1)
+            with pytest.raises(BusUnavailable, match="does not answer"):
+                await bus.subscribe(two, 1, "shipping")
+        async with opened(first.url, prefix, answer_within="120") as bus:
+            asked = asyncio.create_task(bus.tail(two, 1))
+            await asyncio.sleep(0.5)
+            assert not asked.done()
+            second.start(within=120)
+            assert await asked == 1
+    finally:
+        second.stop()
+        first.stop()
 
 
 async def test_a_deleted_topic_is_told_of_and_declared_again_begins_anew(server: Kafka, administrator: Any) -> None:

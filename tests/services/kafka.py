@@ -1,4 +1,5 @@
-"""Apache Kafka: one node that is broker and controller. It takes three seconds to start: share it as long as you can.
+"""Apache Kafka: one node that is broker and controller, and a second broker where a test wants one. A node takes three
+seconds to start: share it as long as you can.
 
 Its jars come from Maven Central and are kept in a cache folder.
 """
@@ -71,25 +72,28 @@ class Kafka(Running):
 
     name = "kafka"
 
-    def __init__(self, host: Host, settings: Mapping[str, str], reached_at: int | None = None) -> None:
+    def __init__(
+        self, host: Host, settings: Mapping[str, str], reached_at: int | None = None, beside: "Kafka | None" = None
+    ) -> None:
         self._java = java("Kafka", VERSION, JAVA_VERSIONS)
         self._jars = installed()
         super().__init__(host)
-        controller = free_port()
-        listeners = f"PLAINTEXT://127.0.0.1:{self.port}"
+        self.controller = beside.controller if beside else free_port()
+        self.cluster = beside.cluster if beside else f"A{base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]}"
+        ours, theirs = f"PLAINTEXT://127.0.0.1:{self.port}", f"CONTROLLER://127.0.0.1:{self.controller}"
         told = {
-            "controller.quorum.voters": f"1@127.0.0.1:{controller}",
-            "listeners": f"{listeners},CONTROLLER://127.0.0.1:{controller}",
+            **SETTINGS,
+            "controller.quorum.voters": f"1@127.0.0.1:{self.controller}",
+            "listeners": ours if beside else f"{ours},{theirs}",
             "advertised.listeners": f"PLAINTEXT://127.0.0.1:{reached_at or self.port}",
             "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
             "log.dirs": str(self.folder / "data"),
-            **SETTINGS,
+            **({"process.roles": "broker", "node.id": "2"} if beside else {}),
             **settings,
         }
         self._settings = self._file("server.properties", "".join(f"{name}={value}\n" for name, value in told.items()))
         self._logging = self._file("log4j2.properties", LOGGING)
-        identity = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
-        format_it = self._run("kafka.tools.StorageTool", "format", "-t", f"A{identity}", "-c", str(self._settings))
+        format_it = self._run("kafka.tools.StorageTool", "format", "-t", self.cluster, "-c", str(self._settings))
         done = subprocess.run(
             as_user(self.user, *format_it), cwd=self.folder, capture_output=True, text=True, timeout=60
         )
@@ -126,12 +130,11 @@ class Kafka(Running):
         return path
 
 
-def kafka(host: Host, *, reached_at: int | None = None, **settings: str) -> Kafka:
-    """A new node, ready and empty; clients are told to reach it at that port, if one is given. Any of Kafka's settings
-    by name, with underscores for dots."""
-    return Kafka(host, {name.replace("_", "."): value for name, value in settings.items()}, reached_at).start(
-        within=120
-    )
+def kafka(host: Host, *, reached_at: int | None = None, beside: Kafka | None = None, **settings: str) -> Kafka:
+    """A new node, ready and empty; clients are told to reach it at that port, if one is given. Beside another one it
+    is the second broker of its cluster. Any of Kafka's settings by name, with underscores for dots."""
+    given = {name.replace("_", "."): value for name, value in settings.items()}
+    return Kafka(host, given, reached_at, beside).start(within=120)
 
 
 def installed() -> Path:

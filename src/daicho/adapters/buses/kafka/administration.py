@@ -39,15 +39,23 @@ class Administration:
             said = error_of(error)
             if said is None or said.code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise
-        patiently(lambda: self.partitions(topic), self._within, is_new=True)
+        patiently(lambda: self._led(topic), self._within, is_new=True)
 
     def partitions(self, topic: str) -> int:
-        """How many it has."""
+        """How many it has, with a leader or without."""
+        return len(self._told(topic).partitions)
+
+    def _led(self, topic: str) -> None:
+        """Raises unless all its partitions have leaders."""
+        for partition in self._told(topic).partitions.values():
+            if partition.error is not None:
+                raise KafkaException(partition.error)
+
+    def _told(self, topic: str) -> Any:
         found = self._client.list_topics(topic, timeout=self._within).topics[topic]
-        for error in (found.error, *(partition.error for partition in found.partitions.values())):
-            if error is not None:
-                raise KafkaException(error)
-        return len(found.partitions)
+        if found.error is not None:
+            raise KafkaException(found.error)
+        return found
 
     def limit(self, topic: str, *, is_new: bool = False) -> int:
         """Bytes of a message that the topic takes."""

@@ -44,7 +44,6 @@ _SOON = {
     KafkaError.LEADER_NOT_AVAILABLE,
     KafkaError._WAIT_COORD,
     KafkaError._WAIT_CACHE,
-    KafkaError._UNKNOWN_PARTITION,  # a broker that was away for long does not tell of its partitions at once
 }
 
 

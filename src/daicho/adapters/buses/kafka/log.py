@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from daicho.adapters.buses.kafka.failures import error_of
 from daicho.adapters.cloudevents import KAFKA, message_from, stranger
 from daicho.ports.event_bus import BusMessage
 
@@ -45,11 +46,28 @@ class Log:
 
     def bounds(self) -> tuple[int, int]:
         """The offset of the first message that is kept, and the one that the next will have."""
-        found: Any = self._consumer.get_watermark_offsets(TopicPartition(*self._place), self._within, False)
+        try:
+            found: Any = self._consumer.get_watermark_offsets(TopicPartition(*self._place), self._within, False)
+        except KafkaException as error:
+            said = error_of(error)
+            if said is None or said.code() != KafkaError._UNKNOWN_PARTITION:
+                raise
+            raise KafkaException(self._what_ails_it() or said) from error
         if found is None:
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
         low, high = found
         return low, high
+
+    def _what_ails_it(self) -> KafkaError | None:
+        """The client library calls a partition unknown that only has no leader, and never asks again (seen with
+        librdkafka 2.16). This asks the cluster, and with that the library knows better. None: it is not there."""
+        topic, partition = self._place
+        found = self._consumer.list_topics(topic, timeout=self._within).topics[topic]
+        if found.error is not None:
+            return found.error
+        if partition not in found.partitions:
+            return None
+        return found.partitions[partition].error or KafkaError(KafkaError.LEADER_NOT_AVAILABLE)
 
     def tail(self) -> int | None:
         """The number of the last message of a chain; 0 if there never was one; None if all that was there is no
