@@ -16,7 +16,7 @@ SERVER = (
     *("keys", "jwt-issuer", "jwt-audience", "jwt-keys", "jwt-secret-file", "jwt-algorithms", "jwt-tenant-claim"),
     *("rate", "rate-tenant", "rate-address", "most-under-way", "origins"),
     *("drain-within", "keep-alive", "headers-within", "late"),
-    *("console", "console-payloads"),
+    *("console", "console-payloads", "schema-lock"),
 )
 """What `daicho run` may be told."""
 SETTINGS = {

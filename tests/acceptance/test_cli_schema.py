@@ -138,3 +138,13 @@ def test_a_lock_that_is_none_is_named(run: Run, tmp_path: Path) -> None:
     assert "daicho schema lock" in run(FIRST, "schema", "check", exit_code=2).stderr
     (tmp_path / "events.lock.json").write_text("[]")
     assert "is not a lock of event schemas" in run(FIRST, "schema", "check", exit_code=2).stderr
+
+
+def test_the_lock_is_where_the_settings_say(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAICHO_SCHEMA_LOCK", "shapes.json")
+    assert "shapes.json: 1 event types" in run(FIRST, "schema", "lock").stdout
+    assert not (tmp_path / "events.lock.json").exists()
+    changed = {**FIRST, "fields": "pass"}
+    assert "the field name is gone" in run(changed, "schema", "check", exit_code=1).stdout
+    assert "the field name is gone" in run(changed, "check", exit_code=1).stdout
+    assert "there is no lock at other.json" in run(FIRST, "schema", "check", "--file", "other.json", exit_code=2).stderr

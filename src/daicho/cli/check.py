@@ -11,7 +11,7 @@ from daicho.cli.findings import print_findings
 from daicho.cli.group import Verb
 from daicho.cli.opening import load_app
 from daicho.cli.output import output_option
-from daicho.cli.schemas import LOCK
+from daicho.cli.schemas import lock_of
 from daicho.core.errors import DaichoError, MissingExtra
 from daicho.ports.storage import Finding
 from daicho.schemas import examined, read_lock
@@ -26,8 +26,8 @@ __all__ = ["check"]
 def check(context: click.Context, output: str) -> None:
     """Examines the app without a store: its wiring, the places it names, and released events. For CI. Exit code 1 if
     something is wrong, 2 if the app cannot be built at all."""
-    app = load_app(context.obj)
-    if not print_findings([*_wiring(app), *_places(app), *_released(app)], output):
+    app, lock = load_app(context.obj), lock_of(context.obj)
+    if not print_findings([*_wiring(app), *_places(app), *_released(app, lock)], output):
         context.exit(1)
 
 
@@ -76,8 +76,7 @@ def _places(app: App) -> Iterator[Finding]:
         yield Finding(what="routes", ok=True, detail=f"{len(app.model.routes)} addresses that do not collide")
 
 
-def _released(app: App) -> list[Finding]:
-    lock = Path(LOCK)
+def _released(app: App, lock: Path) -> list[Finding]:
     if not lock.exists():
         return [Finding(what="released events", ok=True, detail="not locked; `daicho schema lock` begins to")]
     return examined(app, read_lock(lock))

@@ -41,6 +41,7 @@ _OPTIONS = {
     "headers-within": "Seconds in which the headers of a request must have come. [10]",
     "console": "The console at /console: on, off, or auto: where it is installed and safe. [auto]",
     "console-payloads": "The most it shows of contents: none, masked or full. [full]",
+    "schema-lock": "The lock of event schemas that the console compares with. [events.lock.json]",
     "late": "Seconds that a reader may be behind before health says so. [60]",
 }
 

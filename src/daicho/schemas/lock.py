@@ -18,8 +18,10 @@ from daicho.ports.storage import Finding
 from daicho.schemas.narrowing import narrowings, same_shape
 from daicho.schemas.shapes import example_of, schema_of
 
-__all__ = ["Lock", "examined", "locked", "read_lock", "write_lock"]
+__all__ = ["LOCK", "Lock", "examined", "locked", "read_lock", "write_lock"]
 
+LOCK = "events.lock.json"
+"""Where it stands, unless somebody says otherwise: in the working directory."""
 _OWN = "daicho."
 """Events of Daicho itself are the business of its releases."""
 

@@ -54,6 +54,8 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     somebody looks."""
     console_payloads: Literal["none", "masked", "full"] = "full"
     """The most that anybody is shown there of the content of messages, rows and states."""
+    schema_lock: str | None = None
+    """File of the released shapes of events that the console compares with."""
     late: _Seconds = 60.0
     """Seconds that a reader may be behind before health says so."""
 
