@@ -86,6 +86,27 @@ class Order(Aggregate, category="order", key="order_id"):
         self.note = event.note
 
 
+class SendParcel(Command):
+    parcel_id: str
+    grams: int
+
+
+class ParcelSent(Event, name="parcel.sent"):
+    parcel_id: str
+    grams: int
+
+
+class Parcel(Aggregate, category="parcel", key="parcel_id"):
+    """Only in the office; nobody reads its events."""
+
+    @handle
+    def send(self, command: SendParcel) -> Iterator[ParcelSent]:
+        yield ParcelSent(parcel_id=command.parcel_id, grams=command.grams)
+
+    @apply
+    def sent(self, _: ParcelSent) -> None: ...
+
+
 class Contact(Row):
     customer_id: str
     name: str
@@ -129,7 +150,7 @@ PARTS = (Customer, Order, contacts, purchases, notes, with_email)
 
 def office() -> App:
     """For a process of its own, whose environment says where keys are."""
-    return people(keys=os.environ["PEOPLE_KEYS"], name="people")
+    return App(*PARTS, Parcel, store="memory:", personal=os.environ["PEOPLE_KEYS"], name="people")
 
 
 def people(store: str = "memory:", keys: Any = "memory:", **options: Any) -> App:

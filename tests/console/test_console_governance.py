@@ -4,6 +4,7 @@ for in the store."""
 import asyncio
 import json
 import os
+import re
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,8 +22,10 @@ from daicho.console.screens import SCREENS
 from daicho.core.stored import NewEvent
 from daicho.http.security.keys import KeyFile
 from daicho.ports.event_store import AppendRequest, StreamWrite
+from daicho.schemas import locked, write_lock
 from tests.console.browser import PATIENCE, Browsing
 from tests.people_app import Buy, Customer, Register, people
+from tests.people_app import office as bureau
 from tests.serving import served
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("console-operations")]
@@ -39,6 +42,8 @@ class Office:
     keys: str
     key_file: Path
     cookie: str
+    lock: Path
+    """Of the shapes of events; not there at first."""
 
     def app(self) -> App:
         return people(self.store, self.keys)
@@ -46,17 +51,19 @@ class Office:
 
 @pytest.fixture(scope="module")
 def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
-    """Six customers who bought something, for two tenants, and events of an old version and of an unknown one."""
+    """Six customers who bought something, for two tenants, and events of an old version, of an unknown one, and of a
+    content that does not fit its class."""
     folder = tmp_path_factory.mktemp("office")
     store, keys = f"sqlite:///{folder / 'people.db'}?durability=relaxed", f"sqlite:///{folder / 'keys.db'}"
     asyncio.run(_fill(people(store, keys)))
-    file = folder / "api-keys.json"
+    file, lock = folder / "api-keys.json", folder / "events.lock.json"
     admin, _ = KeyFile(file).create("ada", now=datetime.now(UTC), scopes=("console:admin", "pii:read"))
     os.environ["PEOPLE_KEYS"] = keys
     try:
-        with served("--console", "on", "--keys", str(file), app="tests.people_app:office", store=store) as server:
+        arguments = ("--console", "on", "--keys", str(file), "--schema-lock", str(lock))
+        with served(*arguments, app="tests.people_app:office", store=store) as server:
             url = f"{server.url}/console"
-            yield Office(url, store, keys, file, _cookie(url, admin))
+            yield Office(url, store, keys, file, _cookie(url, admin), lock)
     finally:
         del os.environ["PEOPLE_KEYS"]
 
@@ -89,6 +96,8 @@ async def _fill(app: App) -> None:
         lost = _event(1, "weather.changed", 3, b'{"degrees":21}')
         await app.storage.append([AppendRequest(writes=(StreamWrite(stream="customer-c-9", events=(old,)),))])
         await app.storage.append([AppendRequest(writes=(StreamWrite(stream="weather-1", events=(lost,)),))])
+        odd = _event(2, "parcel.sent", 1, b'{"parcel_id":"p-1","grams":"heavy"}')
+        await app.storage.append([AppendRequest(writes=(StreamWrite(stream="parcel-p-1", events=(odd,)),))])
 
 
 def _event(n: int, name: str, version: int, data: bytes) -> NewEvent:
@@ -155,6 +164,59 @@ def test_schemas_count_every_version_and_name_what_cannot_be_read(office: Office
     page.goto(f"{office.url}/schemas/customer.registered")
     expect(page.locator("#main")).to_contain_text("with_email")
     expect(page.locator("#main")).to_contain_text("unknown@example.org")  # the old one, as it is read
+
+
+def test_the_code_is_compared_with_what_was_released(office: Office, page: Page) -> None:
+    main, alert = page.locator("#main"), page.get_by_role("alert")
+    page.goto(f"{office.url}/schemas")
+    expect(main).to_contain_text(f"There is no lock at {office.lock}")
+    expect(page.locator("pre", has_text="schema lock")).to_have_text(f"daicho schema lock --file {office.lock}")
+    lock = locked(bureau())
+    for sample in lock.events["customer.registered"]["2"].samples:
+        sample["email"] = "ann@example.org"
+    write_lock(office.lock, lock)
+    page.reload()
+    expect(main).to_contain_text("The lock holds 3 versions, and this code reads all of them.")
+    expect(page.locator("pre", has_text="schema check")).to_have_text(f"daicho schema check --file {office.lock}")
+    lock.events["order.lost"] = lock.events.pop("order.bought")
+    write_lock(office.lock, lock)
+    page.goto(f"{office.url}/schemas?lang=ja")
+    expect(main).to_contain_text("4 バージョンのうち 2 バージョンに問題があります。")
+    expect(main).to_contain_text("was released, and this app cannot read it")
+    expect(main).to_contain_text("is not locked yet")
+    office.lock.write_text("[]")
+    page.goto(f"{office.url}/schemas?lang=en")
+    expect(alert).to_contain_text("is not a lock of event schemas")
+    office.lock.unlink()
+
+
+def test_the_newest_of_each_version_are_read_and_what_cannot_be_is_shown(office: Office, page: Page) -> None:
+    page.goto(f"{office.url}/schemas")
+    expect(page.locator("[data-action='schema.verify']")).to_be_enabled()
+    press(page, "schema.verify", "before the release")
+    main = page.locator("#main")
+    expect(main).to_contain_text("parcel.sent version 1: 1 of 1 cannot be read")
+    expect(main).to_contain_text("Expected `int`, got `str` - at `$.grams`")
+    expect(main).to_contain_text("weather.changed version 3: 1 of 1 cannot be read")
+    expect(main).to_contain_text(re.compile(r"All others can be read: \d+ events of [34] versions\."))
+    expect(page.locator(".d-dialog")).to_have_count(0)
+    noted = [each for each in looked(office, _actions) if each[0] == "schema.verify"]
+    assert [each[1:] for each in noted] == [("events", outcome, "before the release") for outcome in ("begun", "done")]
+    page.get_by_role("link", name=re.compile("at position 15")).click()
+    expect(main).to_contain_text("parcel-p-1")
+
+
+def test_whoever_sees_no_contents_is_not_told_them_by_what_cannot_be_read(
+    office: Office, page: Page, browsing: Browsing
+) -> None:
+    key, _ = KeyFile(office.key_file).create("bea", now=datetime.now(UTC), scopes=("console:auditor",))
+    cookie = _cookie(office.url, key)
+    browsing.call(lambda: page.context.add_cookies([{"name": COOKIE, "value": cookie, "url": office.url}]))
+    page.goto(f"{office.url}/schemas")
+    press(page, "schema.verify")
+    main = page.locator("#main")
+    expect(main).to_contain_text("the stored parcel.sent version 1 at position 15 cannot be read")
+    expect(main).not_to_contain_text("got `str`")
 
 
 def test_the_audit_is_searched_by_who_what_and_whose(office: Office, page: Page) -> None:

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
 from daicho.core.errors import NotAuthorised
 from daicho.http.principal import Principal
 from daicho.http.security.credentials import Authenticator
 from daicho.http.security.permission import PII
+from daicho.schemas import LOCK
 
 __all__ = ["LOCAL", "RIGHTS", "ROLES", "ConsoleSettings", "Payloads", "Right", "Role", "Viewer", "viewer_of"]
 
@@ -36,6 +38,8 @@ class ConsoleSettings:
     """The server's. Without any, whoever is on this very machine is its admin, and nobody else gets in."""
     payloads: Payloads = "full"
     """The most that anybody is shown."""
+    lock: Path = Path(LOCK)
+    """The released shapes of events, which the code is compared with: what `daicho schema lock` wrote."""
     idle: float = 3600.0
     """Seconds after which a session that nobody uses ends."""
     longest: float = 12 * 3600.0

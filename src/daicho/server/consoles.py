@@ -5,6 +5,7 @@ import importlib
 import importlib.util
 import time
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -67,8 +68,11 @@ class Consoles:
         async with self._loading:
             if self._console is None:
                 module: Any = importlib.import_module("daicho.console")
+                lock = self._settings.schema_lock
                 given = module.ConsoleSettings(
-                    authenticators=self._security.authenticators, payloads=self._settings.console_payloads
+                    authenticators=self._security.authenticators,
+                    payloads=self._settings.console_payloads,
+                    **({"lock": Path(lock)} if lock else {}),
                 )
                 console: ASGIApp = module.Console(self._app, given)
                 await self._stack.enter_async_context(module.started())

@@ -31,11 +31,11 @@ WORDS: Words = {
     "configuration.kind": ("Kind", "種類"),
     "configuration.count": ("How many", "数"),
     "configuration.names": ("Names", "名前"),
-    "configuration.aggregates": ("Aggregates and deciders", "集約とデサイダー"),
+    "configuration.aggregates": ("Aggregates and deciders", "集約と決定子"),
     "configuration.reactions": ("Event handlers", "イベントハンドラー"),
     "configuration.projections": ("Projections", "投影"),
     "configuration.processes": ("Process managers", "プロセスマネージャー"),
-    "configuration.queries": ("Queries", "クエリー"),
+    "configuration.queries": ("Queries", "クエリ"),
     "configuration.tables": ("Crud tables", "Crud テーブル"),
     "configuration.upcasters": ("Upcasters", "アップキャスター"),
 }

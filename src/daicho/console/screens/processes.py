@@ -36,12 +36,12 @@ __all__ = ["INSTANCE", "PROCESS", "SCREEN", "state_diagram"]
 _MOST = 200
 _STATUSES = ("waiting", "running", "compensating", "compensated", "done")
 WORDS: Words = {
-    "processes.title": ("Process managers", "プロセスマネージャ"),
+    "processes.title": ("Process managers", "プロセスマネージャー"),
     "processes.lead": (
         "What takes several steps over time: with deadlines, and a way back. Counts are of now.",
         "複数の手順を時間をかけて進めるものです。期限と補償があります。件数は現在のものです。",
     ),
-    "processes.none": ("This app has no process managers.", "このアプリにはプロセスマネージャがありません。"),
+    "processes.none": ("This app has no process managers.", "このアプリにはプロセスマネージャーがありません。"),
     "processes.name": ("Process", "プロセス"),
     "processes.waiting": ("waiting", "開始待ち"),
     "processes.running": ("running", "進行中"),

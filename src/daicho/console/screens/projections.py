@@ -45,7 +45,7 @@ WORDS: Words = {
     "projections.error": ("Error", "エラー"),
     "projections.kind.projection": ("view", "ビュー"),
     "projections.kind.reaction": ("event handler", "イベントハンドラー"),
-    "projections.kind.process": ("process manager", "プロセスマネージャ"),
+    "projections.kind.process": ("process manager", "プロセスマネージャー"),
     "projections.kind.other": ("engine", "エンジン"),
     "projections.one": ("Projection {name}", "投影 {name}"),
     "projections.unknown": ("There is no reader called {name}.", "{name} という読み手はありません。"),

@@ -6,6 +6,7 @@ from nicegui import ui
 
 from daicho.console.parts import Column, badge, code, empty, facts, heading, link, panel, table, told, tree
 from daicho.console.screen import Place, Screen
+from daicho.console.screens.schema_checks import CHECK_WORDS, checks
 from daicho.console.words import Words
 from daicho.core.messages import Event
 from daicho.core.personal import personal_fields
@@ -24,6 +25,7 @@ WORDS: Words = {
         "This app has no events, and the store holds none.",
         "イベントの型も、保存されたイベントもありません。",
     ),
+    "schemas.all": ("Every version", "すべてのバージョン"),
     "schemas.type": ("Type", "型"),
     "schemas.version": ("Version", "バージョン"),
     "schemas.count": ("Stored", "保存数"),
@@ -66,10 +68,13 @@ async def build(place: Place) -> None:
     rows = _rows(place, counts)
     if not rows:
         empty(place, place.t("schemas.none"), fill="daicho send NAME --set field=value")
+        await checks(place)
         return
     lost = sum(row["count"] for row in rows if row["key"] == "unreadable")
     if lost:
         told(place.t("schemas.lost", n=f"{lost:,}"), "bad", place.t("schemas.lost.do"))
+    await checks(place)
+    heading(place.t("schemas.all"))
     table(place, "schemas", _columns(place), rows)
     code("daicho get types")
 
@@ -209,7 +214,13 @@ async def _sample(place: Place, name: str, row: dict[str, Any]) -> None:
 
 
 SCREEN = Screen(
-    path="/schemas", title="schemas.title", group="govern", build=build, words=WORDS, icon="schema", keys="v"
+    path="/schemas",
+    title="schemas.title",
+    group="govern",
+    build=build,
+    words={**WORDS, **CHECK_WORDS},
+    icon="schema",
+    keys="v",
 )
 DETAIL = Screen(
     path="/schemas/{type}",
