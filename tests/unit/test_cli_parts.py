@@ -13,7 +13,6 @@ from click.testing import CliRunner
 
 from daicho import Command, ConfigurationError, InvalidMessage
 from daicho.cli import main
-from daicho.cli.exchange import Format, line_reader, line_writer
 from daicho.cli.exporting import _target
 from daicho.cli.failure import exit_code, wants_json
 from daicho.cli.mermaid import sequence_diagram
@@ -25,6 +24,7 @@ from daicho.core import errors
 from daicho.core.plain import plain
 from daicho.core.state_fields import changes, state_fields
 from daicho.core.stored import StoredEvent
+from daicho.leaving.exchange import Format, line_reader, line_writer
 from daicho.read.history import Trace, TraceNode
 from daicho.schemas.shapes import example, fields_of
 from daicho.settings import Settings

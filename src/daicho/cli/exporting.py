@@ -10,11 +10,11 @@ from typing import BinaryIO, cast
 
 import click
 
-from daicho.cli.exchange import Format, line_writer
 from daicho.cli.filters import Filters, filter_options, selected
 from daicho.cli.group import Verb
 from daicho.cli.opening import looking
 from daicho.cli.progress import Progress
+from daicho.leaving.exchange import Format, line_writer
 from daicho.settings import Settings
 
 __all__ = ["export"]

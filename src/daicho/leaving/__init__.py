@@ -1,7 +1,22 @@
-"""Coming from other systems, and going: rows of a foreign table become events; everything becomes plain tables."""
+"""Coming from other systems, and going: rows of a foreign table become events; everything becomes plain tables; events
+become lines, and lines events."""
 
 from daicho.leaving.adopting import Adopted, Adoption, Proposal, proposals
 from daicho.leaving.ejecting import Ejected, eject
+from daicho.leaving.exchange import line_writer
 from daicho.leaving.foreign import Source, source_of
+from daicho.leaving.importing import Imported, imported
 
-__all__ = ["Adopted", "Adoption", "Ejected", "Proposal", "Source", "eject", "proposals", "source_of"]
+__all__ = [
+    "Adopted",
+    "Adoption",
+    "Ejected",
+    "Imported",
+    "Proposal",
+    "Source",
+    "eject",
+    "imported",
+    "line_writer",
+    "proposals",
+    "source_of",
+]
