@@ -31,7 +31,7 @@ WORDS: Words = {
     "overview.well": ("Nothing needs attention.", "対応が必要なことはありません。"),
     "overview.well.detail": (
         "Nothing is parked, nobody is late, nothing is stuck.",
-        "保留・遅延・停滞はありません。",
+        "退避・遅延・停滞はありません。",
     ),
     "overview.look": ("Look", "見る"),
     "overview.do": ("What to do: {do}", "対処: {do}"),

@@ -37,7 +37,7 @@ WORDS: Words = {
     "topology.head": ("head {n}", "先頭 {n}"),
     "topology.rate": ("{n} events/s", "毎秒 {n} 件"),
     "topology.behind": ("{n} behind, {time}", "遅れ {n}（{time}）"),
-    "topology.parked": ("{n} parked", "保留 {n} 件"),
+    "topology.parked": ("{n} parked", "退避 {n} 件"),
     "topology.level": ("up to date", "遅れなし"),
     "topology.more": ("and {n} more", "ほか {n} 件"),
     "topology.store": ("Store: {engine}", "ストア：{engine}"),
