@@ -1,9 +1,14 @@
 """Values that the console shows as words have one in each language."""
 
+import re
+from collections.abc import Iterator
+from pathlib import Path
 from typing import get_args
 
+import click
 import pytest
 
+from daicho.cli import main
 from daicho.console.screens import processes
 from daicho.console.words import SHELL
 from daicho.core.instance import StepState
@@ -28,3 +33,20 @@ def test_whatever_moves_a_process_has_a_word_in_each_language(value: str) -> Non
     english, japanese = processes.WORDS[f"processes.{value}"]
     assert english
     assert not japanese.isascii()
+
+
+def lines_of_daicho() -> Iterator[tuple[str, ...]]:
+    """The words behind `daicho` in whatever the console shows, as far as they are letters."""
+    for path in Path(processes.__file__).parents[1].rglob("*.py"):
+        for line in re.findall(r"[\"'`]daicho ([a-z][a-z -]*)", path.read_text(encoding="utf-8")):
+            yield tuple(line.split())
+
+
+def test_every_line_that_the_console_shows_is_one_of_the_command_line() -> None:
+    lines = set(lines_of_daicho())
+    assert {("schema", "verify"), ("dlq", "retry"), ("sql",)} <= {line[:2] for line in lines}
+    for line in lines:
+        verb = main.get_command(click.Context(main), line[0])
+        assert verb is not None, line
+        if isinstance(verb, click.Group) and len(line) > 1:
+            assert verb.get_command(click.Context(verb), line[1]) is not None, line

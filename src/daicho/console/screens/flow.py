@@ -47,6 +47,7 @@ WORDS: Words = {
     "flow.streams": ("Streams", "ストリーム"),
     "flow.events": ("Events", "イベント"),
     "flow.commands": ("commands", "コマンド"),
+    "flow.happened": ("events", "イベント"),
     "flow.lasted": ("ms", "ミリ秒"),
     "flow.sequence": ("Sequence", "シーケンス図"),
     "flow.tree": ("Tree", "木"),
@@ -113,7 +114,7 @@ async def build_one(place: Place) -> None:
         heading(place.t("flow.one"), 1).style("margin:0")
         ui.label(trace.correlation_id).classes("d-mono")
         ui.label(
-            f"{trace.commands} {place.t('flow.commands')} · {trace.events} {place.t('flow.events')} · "
+            f"{trace.commands} {place.t('flow.commands')} · {trace.events} {place.t('flow.happened')} · "
             f"{trace.seconds * 1000:,.1f} {place.t('flow.lasted')}"
         ).classes("d-dim")
     _missing(place, trace)
