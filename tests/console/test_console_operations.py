@@ -100,7 +100,7 @@ SCREENS = {
     "/projections/reaction%3Athank": ("reaction:thank", "reaction:thank", "/"),
     "/parked": ("Parked events", "退避されたイベント", "LookupError"),
     "/parked/1": ("Parked event 1", "退避されたイベント 1", "Atlantis"),
-    "/processes": ("Process managers", "プロセスマネージャ", "booking"),
+    "/processes": ("Process managers", "プロセスマネージャー", "booking"),
     "/processes/booking": ("booking", "booking", "t-7"),
     "/processes/booking/t-7": ("booking t-7", "booking t-7", "HoldRoom"),
     "/buses": ("Buses and relays", "バスとリレー", "events.payments"),

@@ -1,5 +1,6 @@
 """Who may do what in the console, and what is written down of it; without a browser."""
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Annotated, Any, cast
 
@@ -11,9 +12,10 @@ from daicho.console.audit import audited, recent
 from daicho.console.parts.diff import diff_markup
 from daicho.console.parts.table import as_csv
 from daicho.console.screen import Place
+from daicho.console.screens.overview import _line
 from daicho.console.sessions import Sessions
 from daicho.core.errors import ConfigurationError, TooManyRequests, UnsafeConsole
-from daicho.core.journal import Journal
+from daicho.core.journal import Journal, _part
 from daicho.http.principal import Principal
 from daicho.server import ServerSettings
 
@@ -277,6 +279,14 @@ async def test_the_journal_notes_what_became_of_each_command() -> None:
             ("rejected", "", None),
         ]
         assert app.journal.commands[2].reason == "joined before"
+        assert sum(app.journal.beats.values(), Counter[str]()) == {"accepted": 1, "duplicate": 1, "rejected": 1}
+
+
+def test_a_line_begins_where_something_is_known() -> None:
+    moments = [100.0, 95.0, 71.0]
+    assert _line(moments, 100.0, 1000) == [*[0.0] * 27, 1.0, 0.0, 2.0]
+    assert _line(moments, 100.0, 3) == [0.0, 2.0]  # of the third ten seconds, only a part is known
+    assert _line([], 100.0, 1000) == [0.0] * 30
 
 
 async def test_what_would_come_of_a_command_is_told_and_not_kept() -> None:
@@ -297,5 +307,7 @@ def test_the_journal_is_bounded() -> None:
         journal.conflicted(f"c-{quarter}")
         assert journal.retries_of(f"c-{quarter}") == 1
         journal._slot(quarter * 900.0)["query", "Q"] += 1
+        _part(journal.beats, quarter, 30)["accepted"] += 1
+    assert sorted(journal.beats) == list(range(470, 500))
     assert len(journal.slots) == 96
     assert min(journal.slots) == 404

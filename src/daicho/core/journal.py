@@ -1,19 +1,23 @@
 """What passed through this process lately: each command with what came of it, how long each query took."""
 
 from collections import Counter, deque
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypeVar
 
 import msgspec
 
 from daicho.core.messages import Command, Query
 
-__all__ = ["BUDGET", "CommandNote", "Journal", "Outcome", "QueryTimes"]
+__all__ = ["BEAT", "BUDGET", "CommandNote", "Journal", "Outcome", "QueryTimes"]
 
+K = TypeVar("K")
 Outcome: TypeAlias = Literal["accepted", "nothing", "duplicate", "rejected", "conflict", "failed"]
 """accepted: it recorded events; nothing: it had no effect; duplicate: it had been handled before, and the first outcome
 was given again; conflict: others were faster too often; failed: it raised."""
 BUDGET = 0.1
 """Seconds that a query may take."""
+BEAT = 10
+"""Seconds."""
+_BEATS = 30
 _MOST_COMMANDS = 500
 _MOST_TIMES = 1000
 _SLOT = 15 * 60
@@ -75,6 +79,8 @@ class Journal:
         self.retries: Counter[str] = Counter()
         """By command."""
         self.queries: dict[str, QueryTimes] = {}
+        self.beats: dict[int, Counter[Outcome]] = {}
+        """By ten seconds since 1970: what became of how many commands; of the last five minutes."""
         self.slots: dict[int, Counter[tuple[str, str]]] = {}
         """By quarter of an hour since 1970: how many `("command" or "query", name)`; of a day."""
         self._conflicts: dict[str, int] = {}
@@ -97,6 +103,7 @@ class Journal:
         self.outcomes[note.name, note.outcome] += 1
         self.retries[note.name] += note.retries
         self._slot(note.at)["command", note.name] += 1
+        _part(self.beats, int(note.at // BEAT), _BEATS)[note.outcome] += 1
 
     def answered(self, query: Query[object], at: float, seconds: float, *, failed: bool = False) -> None:
         name = type(query).__message_name__
@@ -109,10 +116,14 @@ class Journal:
         self._slot(at)["query", name] += 1
 
     def _slot(self, at: float) -> Counter[tuple[str, str]]:
-        number = int(at // _SLOT)
-        found = self.slots.get(number)
-        if found is None:
-            found = self.slots[number] = Counter()
-            for old in [each for each in self.slots if each <= number - _SLOTS]:
-                del self.slots[old]
-        return found
+        return _part(self.slots, int(at // _SLOT), _SLOTS)
+
+
+def _part(parts: dict[int, Counter[K]], number: int, most: int) -> Counter[K]:
+    """The counts of a part of time; begins it, and lets those go that are `most` parts older."""
+    found = parts.get(number)
+    if found is None:
+        found = parts[number] = Counter()
+        for old in [each for each in parts if each <= number - most]:
+            del parts[old]
+    return found

@@ -13,7 +13,7 @@ from daicho.console.parts import Column, empty, html, link, panel, short, table
 from daicho.console.parts.figures import sparkline_svg
 from daicho.console.screen import Place, Screen
 from daicho.console.words import Words
-from daicho.core.journal import CommandNote
+from daicho.core.journal import BEAT, Outcome
 from daicho.ports.event_store import Selection, StoredEvent
 from daicho.read.health import Health, Problem
 from daicho.read.progress import Lag
@@ -23,8 +23,7 @@ __all__ = ["SCREEN"]
 _EVERY = 3.0
 _RECENT = 1000
 _BINS = 30
-_BIN = 10.0
-"""Seconds of one point of a line: a line is five minutes."""
+"""Points of a line, each of ten seconds: a line is five minutes."""
 WORDS: Words = {
     "overview.title": ("Overview", "概要"),
     "overview.attention": ("Needs attention", "対応が必要"),
@@ -127,8 +126,7 @@ def _problem(place: Place, problem: Problem, kind: str) -> str:
 
 def _cards(place: Place, lags: Sequence[Lag], recorded: Sequence[str]) -> str:
     journal, meter, now = place.app.journal, place.app.meter, time.time()
-    lately = [note for note in journal.commands if note.at > now - _BINS * _BIN]
-    rejected = [note for note in lately if note.outcome == "rejected"]
+    lately, rejected = _commands(place, now), _commands(place, now, "rejected")
     slowest = max((times.percentile(0.99) or 0.0 for times in journal.queries.values()), default=0.0)
     worst = max((lag.events_behind for lag in lags), default=0)
     parked = sum(lag.parked for lag in lags)
@@ -137,14 +135,14 @@ def _cards(place: Place, lags: Sequence[Lag], recorded: Sequence[str]) -> str:
     ratio = f"{reads / writes:,.1f}" if writes else "–"
     position = max((lag.position for lag in lags), default=0)
     found = [
-        _card(place, "overview.events", f"{position:,}", "/events", _line(moments, now), "event"),
-        _card(place, "overview.commands", f"{len(lately):,}", "/commands", _notes(lately, now), "command"),
+        _card(place, "overview.events", f"{position:,}", "/events", _line(moments, now, _RECENT), "event"),
+        _card(place, "overview.commands", f"{sum(lately):,.0f}", "/commands", lately, "command"),
         _card(
             place,
             "overview.rejected",
-            f"{len(rejected):,}",
+            f"{sum(rejected):,.0f}",
             "/commands?outcome=rejected",
-            _notes(rejected, now),
+            rejected,
             "warn",
         ),
         _card(place, "overview.queries", f"{slowest * 1000:,.1f}", "/queries", _times(place), "view", "ms"),
@@ -174,13 +172,18 @@ def _card(
     )
 
 
-def _line(moments: Sequence[float], now: float) -> list[float]:
-    counts = Counter(int((now - moment) // _BIN) for moment in moments if 0 <= now - moment < _BINS * _BIN)
-    return [float(counts[n]) for n in range(_BINS - 1, -1, -1)]
+def _line(moments: Sequence[float], now: float, most: int) -> list[float]:
+    """How many there were in each ten seconds. Of `most` moments nobody knows what was before: the line is shorter."""
+    counts = Counter(int((now - moment) // BEAT) for moment in moments if now >= moment)
+    points = min(_BINS, max(counts, default=0)) if len(moments) >= most else _BINS
+    return [float(counts[n]) for n in range(points - 1, -1, -1)]
 
 
-def _notes(notes: Sequence[CommandNote], now: float) -> list[float]:
-    return _line([note.at for note in notes], now)
+def _commands(place: Place, now: float, outcome: Outcome | None = None) -> list[float]:
+    """How many there were in each ten seconds, or how many of them with this outcome."""
+    beats, last = place.app.journal.beats, int(now // BEAT)
+    found = [beats.get(number, Counter[Outcome]()) for number in range(last - _BINS + 1, last + 1)]
+    return [float(each.total() if outcome is None else each[outcome]) for each in found]
 
 
 def _times(place: Place) -> list[float]:

@@ -63,8 +63,9 @@ class Log:
         librdkafka 2.16). This asks the cluster, and with that the library knows better. None: it is not there."""
         topic, partition = self._place
         found = self._consumer.list_topics(topic, timeout=self._within).topics[topic]
-        if found.error is not None:
-            return found.error
+        error: KafkaError | None = found.error
+        if error is not None:
+            return error
         if partition not in found.partitions:
             return None
         return found.partitions[partition].error or KafkaError(KafkaError.LEADER_NOT_AVAILABLE)
