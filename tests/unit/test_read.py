@@ -342,6 +342,19 @@ async def test_a_rebuild_while_writes_go_on_misses_nothing(url: str) -> None:
         assert sum((await rows(app)).values()) == 200 + written
 
 
+async def test_whoever_waits_for_a_build_that_goes_no_further_is_answered_by_the_one_that_goes_live(url: str) -> None:
+    async with App(Account, balances, balance_of, store=url) as app:
+        await app.settled(await deposit(app, a=1), within=5)
+        await app.processors.pause("balances")
+        receipt = await deposit(app, a=2)
+        waiting = asyncio.create_task(app.ask(BalanceOf(account="a"), after=receipt, within=60))
+        await rebuilt(app)
+        async with asyncio.timeout(10):
+            answer = await waiting
+        assert answer is not None
+        assert answer.amount == 3
+
+
 async def test_a_rebuild_that_was_interrupted_goes_on_where_it_was(
     sqlite: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -44,6 +44,9 @@ class Progress:
         """This process runs it, the whole or a segment, and it has come this far."""
         self._own.setdefault(root_of(processor), {})[segment_of(processor)] = position
         self._last[processor] = position
+        self._tell()
+
+    def _tell(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
 
@@ -52,6 +55,7 @@ class Progress:
         own.pop(segment_of(processor), None)
         if not own:
             self._own.pop(root_of(processor), None)
+        self._tell()
 
     def last(self, processor: str) -> int:
         """How far it had come when this process ran it last; 0 if it never did."""

@@ -236,17 +236,16 @@ class View(Generic[RowT]):
                 )
         if state.moving is not None:
             await asyncio.wait([state.moving])
-        if state.is_orphaned:
-            raise OrphanedView(
-                f"the view {state.table.name!r} shows what never happened",
-                why="its rows have seen events that were lost in a failover; it is being built anew",
-                do="ask again later; `daicho projection list` shows the progress",
-                view=state.table.name,
-            )
+        _check_orphaned(state)
         build, goal = state.name, state.complete_at
+
+        def awaited() -> list[str]:
+            """It alone, and not in vain, if it goes no further."""
+            return [build] if state.name == build and not state.is_orphaned else []
+
         if goal:
             left = reading.deadline - loop.time() if reading and reading.deadline else 5.0
-            if behind := await self._progress.reach(lambda: [build], goal, max(0.0, left)):
+            if behind := await self._progress.reach(awaited, goal, max(0.0, left)):
                 if state.name != build:
                     return
                 raise Rebuilding(
@@ -263,14 +262,25 @@ class View(Generic[RowT]):
         after = reading.after if reading.place is None else max(reading.after, reading.floor(state))
         if after:
             left = (reading.deadline or loop.time()) - loop.time()
-            behind = await self._progress.reach(lambda: [build], after, max(0.0, left), keys)
+            behind = await self._progress.reach(awaited, after, max(0.0, left), keys)
             if state.name != build:
                 return
+            _check_orphaned(state)
             if behind:
                 reading.behind[state.table.name] = after - min(behind.values())
                 return
         if keys is None:  # by key, every store finds at once what was committed
             await self._store.settle(state.table)
+
+
+def _check_orphaned(state: ViewState) -> None:
+    if state.is_orphaned:
+        raise OrphanedView(
+            f"the view {state.table.name!r} shows what never happened",
+            why="its rows have seen events that were lost in a failover; it is being built anew",
+            do="ask again later; `daicho projection list` shows the progress",
+            view=state.table.name,
+        )
 
 
 class Views:
