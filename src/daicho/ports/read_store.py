@@ -79,6 +79,12 @@ class ReadStore(ViewStore, Protocol):
         clock or the caller's). Returns how many."""
         ...
 
+    async def furthest(self, table: TableSpec, after: int, before: int) -> int | None:
+        """The greatest position that a row, or the mark of a deleted one, has seen of those greater than `after` and
+        less than `before`, with all that had been committed before; None if there is none. May look at every row: it is
+        asked once after a failover of the register."""
+        ...
+
     async def examine(self) -> list[Finding]:
         """Looks at the health of the server: version, durability, memory."""
         ...

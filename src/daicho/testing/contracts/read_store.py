@@ -113,6 +113,7 @@ _METHODS: dict[str, Callable[[ReadStore], Awaitable[object]]] = {
     "forget": lambda store: store.forget(PROCESSOR),
     "get_placed": lambda store: store.get_placed(PARCELS, ["p-1"]),
     "sweep": lambda store: store.sweep(PARCELS, 1, FAR_AHEAD),
+    "furthest": lambda store: store.furthest(PARCELS, 1, 3),
     "examine": lambda store: store.examine(),
 }
 
@@ -416,6 +417,22 @@ class ReadStoreContract(RowsContract):
         await store.sweep(PARCELS, 20, FAR_AHEAD)
         await store.commit(rows(3, {"p-1": FOUND}))
         assert await places(store, "p-1") == {"p-1": Placed(FOUND, 3)}
+
+    async def test_it_is_told_how_far_rows_and_marks_are_between_two_positions(self, store: ReadStore) -> None:
+        await filled(store)
+        assert await store.furthest(PARCELS, 0, 100) == 6
+        assert await store.furthest(PARCELS, 4, 6) == 5
+        assert await store.furthest(PARCELS, 5, 6) is None
+        assert await store.furthest(PARCELS, 6, 100) is None
+        await store.commit(rows(9, {}, "p-1"))
+        assert await store.furthest(PARCELS, 6, 100) == 9
+        assert await store.furthest(PARCELS, 4, 6) is None
+        far = 1 << 58
+        await store.commit(rows({f"p-{n}": far + n for n in range(1, 3001)}, {}, *(f"p-{n}" for n in range(1, 3001))))
+        assert await store.furthest(PARCELS, 9, far + 1) is None
+        assert await store.furthest(PARCELS, 9, far + 2) == far + 1
+        assert await store.furthest(PARCELS, 9, far + 2000) == far + 1999
+        assert await store.furthest(PARCELS, far + 3000, far + 4000) is None
 
     async def test_marks_go_with_their_table(self, store: ReadStore) -> None:
         await filled(store)

@@ -253,6 +253,14 @@ class MongoReadStore:
         old = {"_deleted": {"$lt": before.astimezone(UTC)}, "_position": {"$lte": up_to}}
         return int((await self._wire.keep(lambda database: database[name].delete_many(old))).deleted_count)
 
+    async def furthest(self, table: TableSpec, after: int, before: int) -> int | None:
+        name = (await self._table(table)).collection
+        between: Document = {"_position": {"$gt": after, "$lt": before}}
+        found = await self._wire.keep(
+            lambda database: database[name].find_one(between, {"_position": 1}, sort=[("_position", -1)])
+        )
+        return None if found is None else int(found["_position"])
+
     # looking after it
 
     async def examine(self) -> list[Finding]:

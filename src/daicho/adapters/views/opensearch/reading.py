@@ -79,6 +79,12 @@ class Reader:
         asked = {"query": query, "size": _PAGE, "version": True, "_source": False, "track_total_hits": False}
         return [(hit.id, hit.version) for hit in (await self._look(table, asked)).hits]
 
+    async def furthest(self, table: Table, query: Query) -> int | None:
+        """The greatest position of the documents, as of the last refresh."""
+        last = {"sort": [{"position": "desc"}], "size": 1, "_source": ["position"]}
+        found = await self._look(table, {"query": query, "track_total_hits": False, **last})
+        return max((hit.document.position for hit in found.hits), default=None)
+
     async def _page(self, table: Table, asked: dict[str, Any], order: Order, after: Document | None) -> list[Document]:
         if after is not None:
             asked = {**asked, "search_after": order.after(after)}

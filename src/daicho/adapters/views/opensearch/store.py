@@ -211,6 +211,11 @@ class SearchReadStore:
             if not removed:
                 return swept
 
+    async def furthest(self, table: TableSpec, after: int, before: int) -> int | None:
+        compiled = self._table(table)
+        await self._fresh.refresh(compiled.index)
+        return await self._reader.furthest(compiled, compiled.between(after, before))
+
     def _table(self, table: TableSpec) -> Table:
         return table_for(self._location.prefix, table)
 

@@ -118,6 +118,10 @@ class Table:
         conditions = [{"range": {"position": {"lte": up_to}}}, {"range": {"deleted_at": {"lt": before}}}]
         return {"bool": {"filter": conditions}}
 
+    def between(self, after: int, before: int) -> Query:
+        """Of rows and marks that have seen a position of these last."""
+        return {"bool": {"filter": [{"range": {"position": {"gt": after, "lt": before}}}]}}
+
     def searching(self, asked: Sequence[Term], equals: Mapping[str, object]) -> Query:
         how = ({("prefix" if term.begun else "term"): {"words": {"value": term.text}}} for term in asked)
         return self.matching(equals, *how)

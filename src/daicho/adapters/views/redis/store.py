@@ -234,8 +234,7 @@ class RedisReadStore:
             answers = await self._wire.run("placed", [compiled.rows, compiled.places], some)
             for key, data, place in zip(some, *answers, strict=True):
                 if place is not None:
-                    position = int(place.partition(b"\0")[0].removeprefix(b"-"))
-                    found[key] = Placed(None if data is None else compiled.row(data), position)
+                    found[key] = Placed(None if data is None else compiled.row(data), _position(place))
         return found
 
     async def sweep(self, table: TableSpec, up_to: int, before: datetime) -> int:
@@ -248,6 +247,16 @@ class RedisReadStore:
             kept, removed = kept + seen - swept, removed + swept
             if seen < _AT_ONCE:
                 return removed
+
+    async def furthest(self, table: TableSpec, after: int, before: int) -> int | None:
+        compiled = await self._table(table)
+        cursor, furthest = 0, after
+        while True:
+            cursor, places = await self._wire.call("HSCAN", compiled.places, cursor, "COUNT", _AT_ONCE)
+            positions = map(_position, places.values())
+            furthest = max([furthest, *(position for position in positions if position < before)])
+            if not int(cursor):
+                return furthest if furthest > after else None
 
     # the server
 
@@ -285,6 +294,10 @@ def _checked_version(url: str, info: Mapping[str, Any]) -> str:
 
 def _in_pieces(keys: Sequence[str]) -> Iterator[Sequence[str]]:
     return (keys[start : start + _AT_ONCE] for start in range(0, len(keys), _AT_ONCE))
+
+
+def _position(place: bytes) -> int:
+    return int(place.partition(b"\0")[0].removeprefix(b"-"))
 
 
 def _microseconds(moment: datetime) -> int:
