@@ -18,6 +18,7 @@ from daicho.ports.event_store import Narrow, Selection
 from daicho.ports.probe import silent
 from daicho.ports.storage import Storage
 from daicho.ports.view_store import TableSpec, ViewChange
+from daicho.read import stride as strides
 from daicho.read.projector import Projector
 from daicho.read.stride import Stride
 from daicho.testing import crash_at
@@ -168,6 +169,22 @@ async def test_a_log_that_grows_while_a_page_is_on_its_way_is_folded_without_a_h
                 await stride.step(seen[grown_to].position)  # asks for what lies behind it, which is less than a page
             await all_of(stride, head)
         assert await here.rows() == by_hand(history())
+
+
+async def test_what_was_folded_is_durable_before_the_way_goes_on_into_another_epoch(
+    any_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(strides, "_AT_LEAST_EVERY", float("inf"))  # what is folded waits to be written
+    async with place(any_url) as here:
+        head = await here.storage.head()
+        async with here.stride() as stride:
+            await stride.step(head)
+            folded = stride.position
+            await stride.step(head)
+            assert here.moves == []
+            await stride.step(1 << 48 | head)
+            assert here.moves == [(0, 2 * folded)]
+            assert stride.position == 3 * folded
 
 
 async def test_what_cannot_be_folded_is_parked_with_what_follows_it_and_the_rest_goes_on(any_url: str) -> None:

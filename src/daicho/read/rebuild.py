@@ -240,9 +240,6 @@ async def _by_fold(
         stride.page, dealt = min(stride.page, size), size
         while dealt >= stride.page:
             head, dealt = await storage.head() if up_to is None else up_to, 0
-            if Position(head).epoch != Position(stride.position).epoch:
-                # refused if what was folded of the last epoch is lost, which a position of the next one would hide
-                await stride.finish()
             while stride.position < head:
                 events = await stride.step(head)
                 dealt += events

@@ -36,6 +36,8 @@ class Stride:
         self._types = tuple(sorted(projector.types))
         self.position = self.stored = position
         """How far events are folded; and how far that is durable."""
+        self._epoch = position >> 48
+        """In which the head is."""
         self.page = _PAGE
         """Events to a page: while one is folded, nothing else happens in the process."""
         self._coming: asyncio.Task[list[Narrow]] | None = None
@@ -64,6 +66,10 @@ class Stride:
 
     async def step(self, head: int) -> int:
         """Folds one page of what lies behind `position`, up to `head`. Returns how many events it had."""
+        if head >> 48 != self._epoch:
+            # refused if what was folded of the last epoch is lost, which a position of the next one would hide
+            await self.finish()
+            self._epoch = head >> 48
         if not self._projector.can_gather:
             return await self._consume(head)
         events, up_to = await self._page(head)
