@@ -14,7 +14,7 @@ from daicho.core.errors import InvalidMessage
 from daicho.core.join import JoinFold
 from daicho.core.projection import Fold
 from daicho.core.registry import Registry
-from daicho.core.segments import WHOLE, Segment
+from daicho.core.segments import WHOLE, Segment, root_of
 from daicho.core.sql_projection import SqlFold
 from daicho.core.streams import Position, apart
 from daicho.ports.checkpoint_store import Advance, Checkpoint
@@ -28,6 +28,7 @@ from daicho.read.feed import Page
 from daicho.read.generations import ADOPTED, BUILT, FORMER, Generations, builder_name, generation_of, processor_name
 from daicho.read.join_projector import JoinProjector
 from daicho.read.join_tables import JoinTables
+from daicho.read.orphans import ORPHANED
 from daicho.read.projector import Projector
 from daicho.read.set_projector import Place, SetProjector
 from daicho.read.stride import Stride
@@ -128,10 +129,12 @@ class Builder:
         name, checkpoints = processor_name(table), await self._storage.checkpoints()
         begun = next((c for c in checkpoints if c.processor == name), None)
         is_done = any(c.processor in (BUILT + name, FORMER + name) for c in checkpoints)
+        is_orphaned = any(root_of(c.processor) == ORPHANED + name for c in checkpoints)
         return (
             begun is not None
             and begun.fold == self.fold.code
             and not is_done
+            and not is_orphaned
             and await self.generations.views.shape_fits(table)
         )
 
