@@ -81,10 +81,10 @@ class JoinProjector(Build[JoinFold[Any]]):
         elsewhere = self._elsewhere
         if elsewhere is None:
             return checkpoint.position
-        position = await elsewhere.resume(checkpoint, self.table)
+        sides = self._joining.tables()
+        position = await elsewhere.resume(checkpoint, self.table, sides)
         await elsewhere.sweep(self.table, position << _ROOM)
-        for table in self._joining.tables():
-            await elsewhere.open_table(table)
+        for table in sides:
             await elsewhere.sweep(table, position)
         return position
 

@@ -50,6 +50,16 @@ class Orphans:
             return None
         return lost_in(position, epochs.known_epochs)
 
+    async def since(self, position: int, epoch: int = 0) -> list[Epoch]:
+        """The epochs that began after what happened there, as far as is known here; asked for anew if `epoch` is
+        not."""
+        if self._epochs is None:
+            return []
+        known = self._epochs.known_epochs
+        if epoch > max((each.epoch for each in known), default=0):
+            known = await self._epochs.epochs()
+        return [each for each in known if each.epoch > position >> 48]
+
     async def check(self, position: int) -> None:
         """Raises OrphanedPosition if what happened there was lost."""
         epochs = self._epochs
