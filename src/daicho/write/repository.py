@@ -173,16 +173,28 @@ class Repository:
         while page:
             if page[0][1] != held.version + 1 or page[-1][1] - held.version != len(page):
                 return await self._founded(behaviour, stream)
-            held.state = self._folded(behaviour, held.state, page, stream)
             held.position, held.version = page[-1][:2]
-            if is_last:
-                break
-            page = await self._after(stream, held.version)
+            following = None if is_last else Selection(stream=stream, after_version=held.version)
+            held.state, page = await self._folded_ahead(behaviour, held.state, page, stream, following)
             is_last = len(page) < _PAGE
         return held
 
     async def _after(self, stream: str, version: int) -> list[Narrow]:
         return await self._events.read_narrow(Selection(stream=stream, after_version=version), limit=_PAGE)
+
+    async def _folded_ahead(
+        self, behaviour: Behaviour, state: Any, page: list[Narrow], stream: str, following: Selection | None
+    ) -> tuple[Any, list[Narrow]]:
+        """The state behind the page, and the page that follows, which the store looks for in the meantime."""
+        if following is None:
+            return self._folded(behaviour, state, page, stream), []
+        coming = asyncio.create_task(self._events.read_narrow(following, limit=_PAGE))
+        try:
+            await asyncio.sleep(0)  # so that it is asked before this thread is busy
+            return self._folded(behaviour, state, page, stream), await coming
+        except BaseException:
+            coming.cancel()
+            raise
 
     def _folded(self, behaviour: Behaviour, state: Any, page: list[Narrow], stream: str) -> Any:
         try:
@@ -258,19 +270,14 @@ class Repository:
             if thawed is not None:
                 state, version = thawed
             selection = Selection(stream=stream, after_version=version, up_to_version=moment)
-        while page := await self._events.read_narrow(selection, limit=_PAGE):
+        page = await self._events.read_narrow(selection, limit=_PAGE)
+        while page:
             if isinstance(moment, int) and not is_whole([event[1] for event in page], version):
                 return (await self._foundation.folded(behaviour, stream, moment))[0]
-            state = self._folded(behaviour, state, page, stream)
             version = page[-1][1]
-            if len(page) < _PAGE:
-                break
-            selection = Selection(
-                stream=stream,
-                after_version=version,
-                up_to_version=selection.up_to_version,
-                until=selection.until,
-            )
+            is_last = len(page) < _PAGE or version == moment
+            following = None if is_last else replace(selection, after_version=version)
+            state, page = await self._folded_ahead(behaviour, state, page, stream, following)
         if isinstance(moment, int) and version < moment and version < await self._events.stream_version(stream):
             return (await self._foundation.folded(behaviour, stream, moment))[0]  # which tells what is missing
         return state

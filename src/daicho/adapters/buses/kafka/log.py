@@ -62,13 +62,11 @@ class Log:
         """The client library calls a partition unknown that only has no leader, and never asks again (seen with
         librdkafka 2.16). This asks the cluster, and with that the library knows better. None: it is not there."""
         topic, partition = self._place
-        found = self._consumer.list_topics(topic, timeout=self._within).topics[topic]
-        error: KafkaError | None = found.error
-        if error is not None:
-            return error
-        if partition not in found.partitions:
-            return None
-        return found.partitions[partition].error or KafkaError(KafkaError.LEADER_NOT_AVAILABLE)
+        found: Any = self._consumer.list_topics(topic, timeout=self._within).topics[topic]
+        ails: KafkaError | None = found.error
+        if ails is None and partition in found.partitions:
+            ails = found.partitions[partition].error or KafkaError(KafkaError.LEADER_NOT_AVAILABLE)
+        return ails
 
     def tail(self) -> int | None:
         """The number of the last message of a chain; 0 if there never was one; None if all that was there is no
