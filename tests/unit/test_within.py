@@ -701,9 +701,10 @@ async def test_without_a_transaction_nothing_is_sent(database: str) -> None:
 
 
 async def test_a_transaction_that_ends_while_a_command_is_handled_gets_nothing(database: str) -> None:
-    gate = asyncio.Event()
+    arrived, gate = asyncio.Event(), asyncio.Event()
 
     async def wait(envelope: Any, proceed: Any) -> Any:
+        arrived.set()
         await gate.wait()
         return await proceed(envelope)
 
@@ -711,7 +712,31 @@ async def test_a_transaction_that_ends_while_a_command_is_handled_gets_nothing(d
         async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection:
             async with connection.transaction():
                 forgotten = asyncio.create_task(app.send(Open(account="a"), within=connection))
-                await asyncio.sleep(0.05)
+                await arrived.wait()
+            gate.set()
+            with pytest.raises(StoreFailed, match="open transaction"):
+                await forgotten
+        assert await app.storage.head() == 0
+
+
+async def test_one_that_ends_before_is_not_taken_for_another_database(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrived, gate = asyncio.Event(), asyncio.Event()
+    async with App(Account, store=database) as app:
+        storage: Any = app.storage
+        read = storage._read
+
+        async def late(*asked: Any) -> Any:  # where it looks whether the connection leads here
+            arrived.set()
+            await gate.wait()
+            return await read(*asked)
+
+        async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection:
+            async with connection.transaction():
+                monkeypatch.setattr(storage, "_read", late)
+                forgotten = asyncio.create_task(app.send(Open(account="a"), within=connection))
+                await arrived.wait()
             gate.set()
             with pytest.raises(StoreFailed, match="open transaction"):
                 await forgotten

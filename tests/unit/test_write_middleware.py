@@ -1,8 +1,10 @@
 """The layers around a command, each alone, and the chain they make."""
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from statistics import mode
 from typing import Any
 
 import pytest
@@ -463,6 +465,44 @@ async def test_a_closing_appender_finishes_what_it_has_and_takes_no_more() -> No
     assert all(future.done() for future in futures)
     with pytest.raises(NotRunning):
         appender.submit(request(9))
+
+
+class TimedStore:
+    def __init__(self, takes: float) -> None:
+        self.takes, self.groups = takes, list[int]()
+
+    async def append(self, requests: Sequence[AppendRequest]) -> list[Appended | Exception]:
+        self.groups.append(len(requests))
+        await asyncio.sleep(self.takes)
+        return [Appended(positions=(1,), versions=(1,)) for _ in requests]
+
+
+async def append_again_and_again(store: TimedStore, *, callers: int, work: float) -> None:
+    """The first is under way when the others come. Each is at work, in the one thread of all, between two appends."""
+    appender = Appender(store)  # type: ignore[arg-type]
+
+    async def call(caller: int) -> None:
+        for _ in range(10):
+            await appender.submit(request(caller))
+            time.sleep(work)  # noqa: ASYNC251
+
+    first = asyncio.create_task(call(0))
+    while not store.groups:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    await asyncio.gather(first, *map(call, range(1, callers)))
+    await appender.close()
+
+
+async def test_who_is_back_soon_is_waited_for_so_that_all_share_a_commit() -> None:
+    store = TimedStore(takes=0.02)
+    await append_again_and_again(store, callers=8, work=0)
+    assert mode(store.groups) == 8, store.groups
+
+
+async def test_while_one_half_of_busy_callers_is_at_work_the_other_half_is_under_way() -> None:
+    store = TimedStore(takes=0.01)
+    await append_again_and_again(store, callers=8, work=0.004)
+    assert mode(store.groups) == 4, store.groups
 
 
 class EagerStore(SlowStore):

@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Generator, Sequence
 from contextlib import suppress
+from math import inf
 from typing import Any
 
 from daicho.core.errors import ConcurrencyError, NotRunning
@@ -12,6 +13,8 @@ from daicho.ports.event_store import Appended, AppendRequest, Beginning, EventSt
 __all__ = ["Appender", "Submission"]
 
 _LONE = 3
+_MANY = 8
+"""Requests of a group whose callers are worth being told in two halves."""
 _MOST_REQUESTS = 512
 _MOST_EVENTS = 2000
 
@@ -76,6 +79,10 @@ class Appender:
     There is no delay timer: the commit in flight is the timer. Who has been alone for a while need not wait for others
     who might come in the same turn of the event loop: where the store can do it, what is submitted is sent at once.
 
+    Callers who are told at once come back at once, with their next append. If that is soon, whoever came in between
+    waits for them, and a commit is saved. If they have much to do first, store and callers would wait for each other
+    by turns: then it is better that one half of them is under way while the other half is at work.
+
     A command may be decided on top of another that is not durable yet. That the stream has the version it expects is
     then not enough: another process may have written that version. So appends that build on each other go into one
     request, which happens as a whole or not at all, or else one waits until what became of the other is known.
@@ -89,6 +96,8 @@ class Appender:
         """Done when nothing is under way any more."""
         self._lone = 0
         """How many groups of one came after one another, with nobody waiting behind them."""
+        self._told, self._latest = inf, 0.0
+        """When callers were told last, and when somebody submitted something last; by the event loop's clock."""
         self._closed = False
 
     def submit(self, request: AppendRequest, after: Submission | None = None) -> Submission:
@@ -98,6 +107,7 @@ class Appender:
             raise NotRunning("the App is closing and takes no more commands", do="send before leaving `async with`")
         loop = asyncio.get_running_loop()
         submission = Submission(request, after, loop.create_future())
+        self._latest = loop.time()
         if self._drain is None and not self._waiting:
             if self._lone >= _LONE and self._begun(submission, loop):
                 return submission
@@ -144,12 +154,14 @@ class Appender:
                     await asyncio.wait([drain])
 
     async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
         try:
             while self._waiting:
                 group = self._take()
                 self._lone = self._lone + 1 if len(group) == 1 and not self._waiting else 0
                 if not group:
                     continue
+                began = loop.time()
                 try:
                     results = await self._store.append(
                         [chain[0].request if len(chain) == 1 else _joined(chain) for chain in group]
@@ -158,13 +170,30 @@ class Appender:
                     for submission in (each for chain in group for each in chain):
                         submission.tell(error)
                     continue
-                for chain, result in zip(group, results, strict=True):
-                    if len(chain) == 1:
-                        chain[0].tell(result)
-                    else:
-                        self._tell(chain, result)
+                took, away = loop.time() - began, self._latest - self._told
+                self._told = began + took
+                answers = list(zip(group, results, strict=True))
+                if 2 * away < took:
+                    self._tell_all(answers)
+                    if len(group) == 1 and not self._waiting:
+                        continue
+                elif self._waiting or len(group) < _MANY or 4 * away < 3 * took:
+                    self._tell_all(answers)
+                    continue
+                else:
+                    half = len(answers) // 2
+                    loop.call_soon(self._tell_all, answers[half:])
+                    self._tell_all(answers[:half])
+                await asyncio.sleep(0)  # those who were told may come back
         finally:
             self._drain = None
+
+    def _tell_all(self, answers: Sequence[tuple[list[Submission], Appended | Exception]]) -> None:
+        for chain, result in answers:
+            if len(chain) == 1:
+                chain[0].tell(result)
+            else:
+                self._tell(chain, result)
 
     def _take(self) -> list[list[Submission]]:
         """Chains of submissions, each for one request."""

@@ -92,8 +92,10 @@ class PostgresJoining(PostgresEvents, PostgresCommandLog):
         if not acquaintance.leads_here:
             number = random.getrandbits(63)
             await within.leave_sign(number)
-            [(is_there,)] = await self._read(self._queries["is_sign_there"], (number >> 32, number & 0xFFFFFFFF))
+            sign = (number >> 32, number & 0xFFFFFFFF)
+            [(is_there,)] = await self._read(self._queries["is_sign_there"], sign)
             if not is_there:
+                await within.check_sign(sign)
                 raise ForeignStore(
                     "the connection given as `within=` leads to another database than the store",
                     why=f"events belong into {self._location.url}; elsewhere nobody would read them",
@@ -139,8 +141,14 @@ class Within(PostgresEvents, PostgresCommandLog):
             )
 
     async def leave_sign(self, number: int) -> None:
-        """To be found by another connection, if both lead to the same database."""
+        """To be found by another connection, if both lead to the same database, until the transaction ends."""
         await self._read(self._queries["leave_sign"], (number,))
+
+    async def check_sign(self, sign: tuple[int, int]) -> None:
+        """Raises StoreFailed if it is not even here: then the transaction that it was left in has ended meanwhile."""
+        [(is_there,)] = await self._read(self._queries["is_sign_there"], sign)
+        if not is_there:
+            raise not_in_a_transaction()
 
     # -- reading --------------------------------------------------------------------------------------------------
 
