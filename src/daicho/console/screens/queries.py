@@ -47,7 +47,7 @@ async def build(place: Place) -> None:
     with ui.element("div").classes("d-cards"):
         card(place.t("queries.count"), f"{asked:,}")
         card(place.t("queries.over"), f"{over:,}")
-        share = 100.0 if not asked else 100 * (asked - over) / asked
+        share = 100.0 if not asked else 1000 * (asked - over) // asked / 10  # never rounded up to all of them
         card(place.t("queries.within"), f"{share:.1f}", unit="%")
     if not found:
         empty(place, place.t("queries.none"), fill="daicho query NAME", icon="visibility")
