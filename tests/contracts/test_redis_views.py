@@ -16,6 +16,7 @@ from daicho.core.errors import (
     BadUrl,
     InvalidMessage,
     LostLease,
+    NoSuchTable,
     StoreFailed,
     StoreFull,
     StoreReadOnly,
@@ -313,6 +314,27 @@ async def test_nothing_is_left_of_a_dropped_table_and_a_late_commit_does_not_rai
             await store.switch(PARCELS)
         assert own_redis.ask("DBSIZE") == ":0"
         assert await store.live_generation("parcels") is None
+
+
+@pytest.mark.parametrize("how", [{}, {"order_by": "note"}, {"limit": 30}, {"order_by": "note", "limit": 15}])
+async def test_a_table_that_goes_while_it_is_read_gives_no_part_of_an_answer(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch, how: dict[str, Any]
+) -> None:
+    monkeypatch.setattr("daicho.adapters.views.redis.reading._MOST", 10)
+    url = f"{redis.url}?prefix=t{next(numbers)}"
+    async with Opened(url) as store, Opened(url) as other:
+        await store.open_table(PARCELS)
+        await store.commit(rows(1, {f"p-{n:02}": Parcel(status="sent", weight=n) for n in range(50)}))
+        run = store._wire.run
+
+        async def then_dropped(name: str, *given: Any) -> Any:
+            answer = await run(name, *given)
+            await other.drop_table(PARCELS)
+            return answer
+
+        monkeypatch.setattr(store._wire, "run", then_dropped)
+        with pytest.raises(NoSuchTable):
+            await store.find(PARCELS, {}, **how)
 
 
 async def test_of_a_deleted_row_there_is_a_mark_and_of_a_row_that_came_again_none(own_redis: Redis) -> None:

@@ -28,6 +28,7 @@
     │   ├── DuplicateEventId        an event id was used before, for another event
     │   ├── StoreClosed  StoreBusy  StoreFull  StoreReadOnly  StoreCorrupt  ForeignStore  UnsafeSqlite
     │   ├── StoreFailed             the database refused for another reason
+    │   │   └── NoSuchTable         the table of that generation was dropped, or never opened
     │   ├── StoreUnavailable        the database server cannot be reached
     │   │   └── StaleServer         another server has been promoted in the place of this one
     │   ├── CannotPromote           a standby is not promoted: it is none, or the old primary may still take writes
@@ -48,6 +49,7 @@
     │   ├── NoSuchField             a query filters or orders by a field that the row does not have
     │   ├── NotSearchable           a query searches rows that cannot be searched
     │   ├── NotBuilt                a generation to switch to, compare with or go back to is not there
+    │   ├── BeingBuilt              another process builds this view
     │   ├── Rebuilding              a view is being built anew and has no complete answer yet
     │   ├── OrphanedPosition        what happened at that position was lost in a failover
     │   ├── OrphanedView            rows have seen events that were lost in a failover, and are built anew
@@ -112,6 +114,7 @@ __all__ = [
     "BadAnswers",
     "BadHeader",
     "BadUrl",
+    "BeingBuilt",
     "BusClosed",
     "BusError",
     "BusGap",
@@ -149,6 +152,7 @@ __all__ = [
     "NoReplica",
     "NoSuchField",
     "NoSuchResource",
+    "NoSuchTable",
     "NotAReplica",
     "NotAcceptable",
     "NotAuthenticated",
@@ -447,6 +451,12 @@ class StoreFailed(StoreError):
     code = "D210"
 
 
+class NoSuchTable(StoreFailed):
+    """There is no table for rows of that generation: it was dropped, or never opened. Raised instead of an answer."""
+
+    code = "D214"
+
+
 class OutcomeUnknown(StoreError):
     """The connection broke after the commit was sent. Retry with the same ids: it cannot double."""
 
@@ -592,6 +602,12 @@ class NotBuilt(ReadError):
     """There is no generation of the view to switch to, to compare with, or to roll back to."""
 
     code = "D306"
+
+
+class BeingBuilt(ReadError):
+    """Another process builds this view, and nobody else may meanwhile; `data`: view, owner, since."""
+
+    code = "D309"
 
 
 class NoPast(ReadError):

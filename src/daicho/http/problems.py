@@ -48,6 +48,7 @@ STATUS: dict[type[DaichoError], int] = {
     errors.StoreReadOnly: 503,
     errors.StoreUnavailable: 503,
     errors.NoReplica: 503,
+    errors.NoSuchTable: 503,
     errors.OutcomeUnknown: 503,
     errors.StaleAnswer: 503,
     errors.Rebuilding: 503,

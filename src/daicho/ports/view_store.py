@@ -46,6 +46,9 @@ class Mark(msgspec.Struct, frozen=True):
 
 
 class ViewStore(Protocol):
+    """Whatever reads rows raises NoSuchTable if the table was dropped before all of the answer was read, by whomever:
+    nothing found means that nothing was there."""
+
     async def open_table(self, table: TableSpec) -> None:
         """Makes sure that the table exists in the shape of its row class."""
         ...

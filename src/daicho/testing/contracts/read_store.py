@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from daicho.core.errors import LostLease, StoreClosed, StoreUnavailable
+from daicho.core.errors import LostLease, NoSuchTable, StoreClosed, StoreUnavailable
 from daicho.core.messages import Row
 from daicho.ports.checkpoint_store import Advance
 from daicho.ports.read_store import Placed, ReadStore
@@ -115,6 +115,13 @@ _METHODS: dict[str, Callable[[ReadStore], Awaitable[object]]] = {
     "sweep": lambda store: store.sweep(PARCELS, 1, FAR_AHEAD),
     "furthest": lambda store: store.furthest(PARCELS, 1, 3),
     "examine": lambda store: store.examine(),
+}
+
+
+_READS: dict[str, Callable[[ReadStore], Awaitable[object]]] = {
+    **{name: _METHODS[name] for name in ("get", "get_many", "find", "page", "count")},
+    "find some": lambda store: store.find(PARCELS, {"status": "sent"}, order_by="weight", limit=1),
+    "count some": lambda store: store.count(PARCELS, {"status": "sent"}),
 }
 
 
@@ -442,6 +449,16 @@ class ReadStoreContract(RowsContract):
         assert await places(store, "p-1", "p-2") == {}
         await store.commit(rows(1, {"p-1": FOUND}))
         assert await find(store, {}) == [FOUND]
+
+    @pytest.mark.parametrize("ask", sorted(_READS))
+    async def test_a_table_that_another_process_dropped_gives_no_answer(
+        self, store: ReadStore, other: ReadStore, ask: str
+    ) -> None:
+        await filled(store)
+        await _READS[ask](store)
+        await other.drop_table(PARCELS)
+        with pytest.raises(NoSuchTable):
+            await _READS[ask](store)
 
     async def test_generations_have_places_of_their_own(self, store: ReadStore) -> None:
         await filled(store)

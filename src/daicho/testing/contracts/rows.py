@@ -3,7 +3,7 @@
 A store of read models alone keeps it, too: whatever `make` returns is opened, and has the methods of the port.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import count
@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from daicho.core.errors import NoSuchField, NotSearchable
+from daicho.core.errors import NoSuchField, NoSuchTable, NotSearchable
 from daicho.core.messages import Row
 from daicho.ports.checkpoint_store import Advance
 from daicho.ports.view_store import Mark, TableSpec, ViewChange, ViewStore
@@ -177,6 +177,19 @@ _PAGED_BY: dict[str | None, str] = {
     "placed_at": "bacdeghf",
 }
 """The keys of these rows in ascending order of each field, worked out by hand."""
+
+
+_ASKS: dict[str, Callable[[ViewStore], Awaitable[object]]] = {
+    "get": lambda store: store.get(ORDERS, "o-1"),
+    "get_many": lambda store: store.get_many(ORDERS, ["o-1", "o-2"]),
+    "find": lambda store: store.find(ORDERS, {}),
+    "find some": lambda store: store.find(ORDERS, {"customer": "ann"}, order_by="pieces", limit=1),
+    "page": lambda store: store.page(ORDERS, {}, limit=1),
+    "count": lambda store: store.count(ORDERS, {}),
+    "count some": lambda store: store.count(ORDERS, {"customer": "ann"}),
+    "plain": lambda store: store.plain(ORDERS, limit=5),
+}
+"""Everything that reads rows."""
 
 
 class Book(Row, search=("title", "note")):
@@ -612,6 +625,15 @@ class RowsContract(Contract):
         assert await store.live_generation("orders") == 2
         await store.open_table(ORDERS)
         assert await everything(store) == []
+
+    @pytest.mark.parametrize("ask", sorted(_ASKS))
+    async def test_a_table_that_is_gone_gives_no_answer(self, store: ViewStore, ask: str) -> None:
+        """Neither None nor an empty list: that would be a lie about a view that has been built anew since."""
+        await filled(store)
+        await _ASKS[ask](store)
+        await store.drop_table(ORDERS)
+        with pytest.raises(NoSuchTable):
+            await _ASKS[ask](store)
 
     async def test_dropping_a_table_that_is_not_there_does_nothing(self, store: ViewStore) -> None:
         await store.drop_table(ORDERS)

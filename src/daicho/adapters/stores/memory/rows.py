@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from daicho.adapters.stores.memory.contents import Contents, StoredTable
-from daicho.core.errors import StoreFailed
+from daicho.core.errors import NoSuchTable
 from daicho.core.messages import Row
 from daicho.ports.view_store import TableSpec
 
@@ -31,6 +31,8 @@ def opened(contents: Contents, table: TableSpec) -> StoredTable:
     try:
         return contents.tables[table.name, table.generation]
     except KeyError:
-        raise StoreFailed(
-            f"there is no table {table.name!r} of generation {table.generation}", do="call `open_table` first"
+        raise NoSuchTable(
+            f"there is no table {table.name!r} of generation {table.generation}",
+            why="it was dropped, or never opened",
+            do="read the generation that is live, or call `open_table` first",
         ) from None

@@ -7,6 +7,7 @@ from daicho.core.errors import (
     InvalidMessage,
     LostLease,
     MessageError,
+    NoSuchTable,
     StoreBusy,
     StoreCorrupt,
     StoreError,
@@ -77,6 +78,9 @@ def translated(error: BaseException, url: str) -> StoreError | MessageError | Lo
         return StoreFailed(
             f"{url}: this user may not do that", why=text, do="grant the rights that docs/howto/postgresql.md lists"
         )
+    if isinstance(error, pg.UndefinedTable):
+        do = "read the generation that is live, or call `open_table` first"
+        return NoSuchTable(f"{url} refused", why=text, do=do)
     if isinstance(error, _UNFIT):
         return InvalidMessage(
             "PostgreSQL cannot store one of the values", why=text, do="check the message's texts (no NUL) and numbers"

@@ -14,7 +14,7 @@ import psycopg
 from daicho.adapters.stores.postgres.base import Part, Transaction
 from daicho.adapters.stores.postgres.tables import table_for
 from daicho.adapters.stores.postgres.together import Together
-from daicho.core.errors import InvalidMessage, NotSearchable, StoreFailed, WiringError
+from daicho.core.errors import InvalidMessage, NoSuchTable, NotSearchable, StoreFailed, WiringError
 from daicho.core.sql_projection import written
 from daicho.ports.sql_views import SetStep, StepRefused, Stretch
 from daicho.ports.view_store import TableSpec
@@ -23,7 +23,7 @@ __all__ = ["PostgresSets"]
 
 _OF_CONTENT = {"21", "22", "23", "2F", "38", "39", "44", "54", "P0"}
 """Classes of SQLSTATE that are about what rows hold, or raised by the author's functions."""
-_OF_SQL = (StoreFailed, InvalidMessage)
+_OF_SQL = (StoreFailed, NoSuchTable, InvalidMessage)
 
 
 def _bound(text: str) -> str:

@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any, Protocol, TypeAlias
 
 from daicho.core.errors import (
+    NoSuchTable,
     StoreBusy,
     StoreCorrupt,
     StoreError,
@@ -114,5 +115,8 @@ def translated(code: int, text: str, path: str) -> StoreError:
             do="keep the file, restore a backup; `daicho doctor` tells how far the damage goes",
             **facts,
         )
+    if text.startswith("no such table"):
+        do = "read the generation that is live, or call `open_table` first"
+        return NoSuchTable(f"SQLite refused: {text}", why=text, do=do, **facts)
     why = f"the disk reported an error ({text})" if primary == _IOERR else text
     return StoreFailed(f"SQLite refused: {text}", why=why, do="run `daicho doctor`", **facts)

@@ -11,7 +11,7 @@ from daicho.adapters.views.mongodb.location import parse_url
 from daicho.adapters.views.mongodb.rows import Document
 from daicho.adapters.views.mongodb.tables import Table, live_id, table_for
 from daicho.adapters.views.mongodb.wire import Database, Wire
-from daicho.core.errors import NotSearchable, StoreFailed, WiringError
+from daicho.core.errors import NoSuchTable, NotSearchable, StoreFailed, WiringError
 from daicho.ports.read_store import Placed
 from daicho.ports.storage import Finding
 from daicho.ports.view_store import Mark, TableSpec, ViewChange
@@ -115,6 +115,8 @@ class MongoReadStore:
 
         async def dropped(database: Database) -> None:
             await database[_TABLES].delete_one({"_id": live_id(table.name), "live": table.generation})
+            # first, so that who finds nothing in it learns why
+            await database[_TABLES].update_one({"_id": name}, {"$set": {"dropped": True}})
             await database.drop_collection(name)
             await database[_TABLES].delete_one({"_id": name})  # last: until then it can be dropped again
 
@@ -136,7 +138,15 @@ class MongoReadStore:
     async def get_many(self, table: TableSpec, keys: Sequence[str]) -> dict[str, Any]:
         codec = table_for(table).codec
         found = await self._by_key(table, keys)
+        if len(found) < len(set(keys)):
+            await self._still(table)
         return {each["_id"]: codec.row(each) for each in found if "_deleted" not in each}
+
+    async def _still(self, table: TableSpec) -> None:
+        """What was not found is not there, rather than dropped with its collection before it was looked for."""
+        if await self._wire.keep(lambda database: _described(database, table)) is None:
+            self._checked.discard(table)
+            raise _no_table(table)
 
     async def get_placed(self, table: TableSpec, keys: Sequence[str]) -> dict[str, Placed]:
         codec = table_for(table).codec
@@ -166,9 +176,9 @@ class MongoReadStore:
     ) -> list[Any]:
         compiled = await self._table(table)
         where, order = compiled.where(equals), compiled.order(order_by, descending)
-        return [
-            compiled.codec.row(each) for each in await self._found(compiled.collection, where, order, limit, offset)
-        ]
+        found = await self._found(compiled.collection, where, order, limit, offset)
+        await self._still(table)
+        return [compiled.codec.row(each) for each in found]
 
     async def page(
         self,
@@ -185,6 +195,7 @@ class MongoReadStore:
         if after is not None:
             where |= compiled.behind(after, order_by, descending)
         found = await self._found(compiled.collection, where, order, limit)
+        await self._still(table)
         return [(each["_id"], compiled.codec.row(each)) for each in found]
 
     async def plain(
@@ -198,6 +209,7 @@ class MongoReadStore:
         if after is not None:
             where |= compiled.behind(Mark(after), None, False)
         found = await self._found(compiled.collection, where, compiled.order(None, False), limit)
+        await self._still(table)
         fields = described["shape"]
         return [(each["_id"], {name: each[name] for name in fields if name in each}) for each in found]
 
@@ -229,7 +241,9 @@ class MongoReadStore:
         compiled = await self._table(table)
         where = compiled.where(equals)
         # the command `count` would also count what a sharded cluster has not tidied up
-        return await self._wire.keep(lambda database: database[compiled.collection].count_documents(where))
+        found = await self._wire.keep(lambda database: database[compiled.collection].count_documents(where))
+        await self._still(table)
+        return found
 
     async def settle(self, table: TableSpec) -> None:
         """Nothing to wait for: the primary finds what it has acknowledged."""
@@ -310,7 +324,9 @@ class MongoReadStore:
 
 
 async def _described(database: Database, table: TableSpec) -> Document | None:
-    return await database[_TABLES].find_one({"_id": table_for(table).collection})
+    """None if there is no such table, or not for long."""
+    found = await database[_TABLES].find_one({"_id": table_for(table).collection})
+    return None if found is None or "dropped" in found else found
 
 
 async def _compare(database: Database, table: TableSpec) -> None:
@@ -328,7 +344,9 @@ async def _compare(database: Database, table: TableSpec) -> None:
         )
 
 
-def _no_table(table: TableSpec) -> StoreFailed:
-    return StoreFailed(
-        f"there is no table {table.name!r} of generation {table.generation}", do="call `open_table` first"
+def _no_table(table: TableSpec) -> NoSuchTable:
+    return NoSuchTable(
+        f"there is no table {table.name!r} of generation {table.generation}",
+        why="it was dropped, or never opened",
+        do="read the generation that is live, or call `open_table` first",
     )

@@ -4,7 +4,15 @@ from collections.abc import Sequence
 
 import msgspec
 
-from daicho.core.errors import InvalidMessage, MessageError, StoreError, StoreFailed, StoreFull, StoreUnavailable
+from daicho.core.errors import (
+    InvalidMessage,
+    MessageError,
+    NoSuchTable,
+    StoreError,
+    StoreFailed,
+    StoreFull,
+    StoreUnavailable,
+)
 
 __all__ = ["Refusal", "is_passing", "refusal_in", "translated"]
 
@@ -59,7 +67,8 @@ def translated(url: str, status: int, refusal: Refusal) -> StoreError | MessageE
             f"{url}: this user may not do that", why=why, do="check user and password, and what the user may do"
         )
     if refusal.type == "index_not_found_exception":
-        return StoreFailed(f"{url} does not have the table", why=why, do="call `open_table` first")
+        do = "read the generation that is live, or call `open_table` first"
+        return NoSuchTable(f"{url} does not have the table", why=why, do=do)
     if status == 413 or (status == 400 and refusal.type.startswith(_UNFIT)):
         return InvalidMessage(
             f"{url} cannot store one of the rows", why=why, do="make the row smaller, or check its texts and numbers"

@@ -13,7 +13,7 @@ from daicho.adapters.views.redis.location import parse_url
 from daicho.adapters.views.redis.reading import Asked, Reading
 from daicho.adapters.views.redis.tables import Table, live_key, place_key, shapes_key, table_for
 from daicho.adapters.views.redis.wire import Argument, Wire
-from daicho.core.errors import LostLease, NotSearchable, StoreFailed, StoreUnavailable, WiringError
+from daicho.core.errors import LostLease, NoSuchTable, NotSearchable, StoreFailed, StoreUnavailable, WiringError
 from daicho.ports.read_store import Placed
 from daicho.ports.storage import Finding
 from daicho.ports.view_store import Mark, TableSpec, ViewChange
@@ -123,9 +123,7 @@ class RedisReadStore:
     # reading
 
     async def get(self, table: TableSpec, key: str) -> Any | None:
-        compiled = await self._table(table)
-        data = await self._wire.call("HGET", compiled.rows, key)
-        return None if data is None else compiled.row(data)
+        return (await self.get_many(table, [key])).get(key)
 
     async def get_many(self, table: TableSpec, keys: Sequence[str]) -> dict[str, Any]:
         compiled = await self._table(table)
@@ -133,7 +131,15 @@ class RedisReadStore:
         for some in _in_pieces(keys):
             rows = await self._wire.call("HMGET", compiled.rows, *some)
             found |= {key: compiled.row(data) for key, data in zip(some, rows, strict=True) if data is not None}
+        if len(found) < len(set(keys)):
+            await self._still(table)
         return found
+
+    async def _still(self, table: TableSpec) -> None:
+        """What was not found is not there, rather than dropped with its table before it was looked for."""
+        if not await self._wire.call("HEXISTS", table_for(self._prefix, table).shapes, table.generation):
+            self._checked.discard(table)
+            raise _no_table(table)
 
     async def find(
         self,
@@ -146,7 +152,7 @@ class RedisReadStore:
         offset: int = 0,
     ) -> list[Any]:
         asked = Asked(equals=equals, order_by=order_by, descending=descending, limit=limit, offset=offset)
-        return [row for _, row in await Reading(self._wire, await self._table(table)).select(asked)]
+        return [row for _, row in await self._select(table, asked)]
 
     async def page(
         self,
@@ -159,16 +165,25 @@ class RedisReadStore:
         after: Mark | None = None,
     ) -> list[tuple[str, Any]]:
         asked = Asked(equals=equals, order_by=order_by, descending=descending, limit=limit, after=after)
-        return await Reading(self._wire, await self._table(table)).select(asked)
+        return await self._select(table, asked)
+
+    async def _select(self, table: TableSpec, asked: Asked) -> list[tuple[str, Any]]:
+        found = await Reading(self._wire, await self._table(table)).select(asked)
+        if asked.limit is None or len(found) < asked.limit or asked.order_by is not None:
+            await self._still(table)  # it may have been dropped before the last piece was read
+        return found
 
     async def plain(
         self, table: TableSpec, *, limit: int, after: str | None = None
     ) -> list[tuple[str, dict[str, Any]]]:
         stored = await Reading(self._wire, table_for(self._prefix, table)).stored(after, limit)
+        await self._still(table)
         return [(key, msgspec.json.decode(data)) for key, data in stored]
 
     async def count(self, table: TableSpec, equals: Mapping[str, object]) -> int:
-        return await Reading(self._wire, await self._table(table)).count(equals)
+        found = await Reading(self._wire, await self._table(table)).count(equals)
+        await self._still(table)
+        return found
 
     async def search(
         self, table: TableSpec, text: str, equals: Mapping[str, object], *, limit: int, offset: int = 0
@@ -304,9 +319,11 @@ def _microseconds(moment: datetime) -> int:
     return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
-def _no_table(table: TableSpec) -> StoreFailed:
-    return StoreFailed(
-        f"there is no table {table.name!r} of generation {table.generation}", do="call `open_table` first"
+def _no_table(table: TableSpec) -> NoSuchTable:
+    return NoSuchTable(
+        f"there is no table {table.name!r} of generation {table.generation}",
+        why="it was dropped, or never opened",
+        do="read the generation that is live, or call `open_table` first",
     )
 
 
