@@ -482,8 +482,10 @@ class SyncProjections:
         self._run, self._each = app._run, app._each  # pyright: ignore[reportPrivateUsage]
         self._projections = projections
 
-    def rebuild(self, name: str, *, switch: bool = True, at_most: float | None = None) -> Iterator[RebuildStep]:
-        return self._each(self._projections.rebuild(name, switch=switch, at_most=at_most))
+    def rebuild(
+        self, name: str, *, switch: bool = True, at_most: float | None = None, afresh: bool = False
+    ) -> Iterator[RebuildStep]:
+        return self._each(self._projections.rebuild(name, switch=switch, at_most=at_most, afresh=afresh))
 
     def deploy(self, name: str, *, at_most: float | None = None) -> Iterator[RebuildStep]:
         return self._each(self._projections.deploy(name, at_most=at_most))

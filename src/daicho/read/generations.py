@@ -26,6 +26,7 @@ from daicho.read.elsewhere import Elsewhere
 
 __all__ = [
     "ADOPTED",
+    "BUILDER",
     "BUILDING",
     "BUILT",
     "FORMER",
@@ -48,7 +49,9 @@ FORMER = "former:"
 """It was live, and is no more. `fold` is its code, which is not to adopt another generation, ever after."""
 BUILDING = "building:"
 """How far a view must come before it is complete."""
-_NOTES = (ADOPTED, BUILT, FORMER, BUILDING)
+BUILDER = "builder:"
+"""Who builds: see `read/build_lease.py`."""
+_NOTES = (ADOPTED, BUILT, FORMER, BUILDING, BUILDER)
 _TRIES = 200
 _builders = count(1)
 
@@ -122,6 +125,20 @@ def _of(checkpoints: Iterable[Checkpoint], name: str, number: int) -> list[Check
     return [c for c in checkpoints if not is_note(c.processor) and generation_of(c.processor, name) == number]
 
 
+def complete_at(checkpoints: Sequence[Checkpoint], name: str, number: int, live: int | None) -> int:
+    """Where this generation will be complete, if it is not yet; 0 if it is."""
+    of_it = _at_work(_of(checkpoints, name, number))
+    position, processor = min((c.position for c in of_it), default=0), f"projection:{name}@{number}"
+    notes = {c.processor: c for c in checkpoints if is_note(c.processor) and c.processor.endswith(processor)}
+    if BUILDING + processor in notes:
+        goal = notes[BUILDING + processor].position
+    elif number == live or live is None or BUILT + processor in notes or FORMER + processor in notes:
+        return 0
+    else:  # it is built beside the live one, which has come so far
+        goal = max((c.position for c in _at_work(_of(checkpoints, name, live))), default=0)
+    return goal if position < goal else 0
+
+
 def _at_work(checkpoints: Iterable[Checkpoint]) -> list[Checkpoint]:
     """Without the whole of which only segments are at work."""
     return [c for c in checkpoints if c.owner != CUT]
@@ -186,6 +203,11 @@ class Generations:
         """What it is cut into; one that is not begun is whole."""
         return [segment_of(c.processor) for c in _at_work(await self._checkpoints(number))] or [WHOLE]
 
+    async def former(self) -> set[int]:
+        """Those that were live, and may be gone back to."""
+        noted = [c.processor for c in await self._storage.checkpoints() if c.processor.startswith(FORMER)]
+        return {number for each in noted if (number := generation_of(each, self.name)) is not None}
+
     async def note(self, note: str, number: int) -> None:
         """Writes a note about a generation, with the code that built it."""
         fold = next((c.fold for c in await self._checkpoints(number)), None)
@@ -193,6 +215,19 @@ class Generations:
 
     async def forget_note(self, note: str, number: int) -> None:
         await self._storage.forget(note + processor_name(self.table(number)))
+
+    async def busy(self, builder: str, *, since: int | None = None) -> set[int]:
+        """Generations that others than `builder` build now; and of those above `since` what they run, as processes of
+        another row class do."""
+        found = set[int]()
+        for each in await self._storage.checkpoints():
+            number = generation_of(each.processor, self.name)
+            if number is None or not each.runs or each.owner in (None, builder):
+                continue
+            is_run = since is not None and number > since and not is_note(each.processor)
+            if is_run or is_builder(each.owner or ""):
+                found.add(number)
+        return found
 
     async def drop(self, number: int, *, notes: bool) -> None:
         """Removes a generation; with `notes`, also what was noted about it."""
@@ -205,10 +240,12 @@ class Generations:
         # last, so that rows without a checkpoint are the only thing a crash can leave
         await self.views.drop_table(self.table(number))
 
-    async def drop_all_but(self, *kept: int) -> None:
-        """Notes about newer ones than the oldest that is kept stay: they say whose code was rolled back."""
+    async def drop_all_but(self, *kept: int, builder: str) -> None:
+        """For who has the build lease: what others build stays, and so does what they run, if it is newer than the
+        oldest that is kept. Notes about newer ones than that stay, too: they say whose code was rolled back."""
         noted = {generation_of(c.processor, self.name) for c in await self._storage.checkpoints()} - {None}
-        for number in sorted({*await self.numbers(), *(number for number in noted if number is not None)} - {*kept}):
+        numbers = {*await self.numbers(), *(number for number in noted if number is not None)}
+        for number in sorted(numbers - {*kept} - await self.busy(builder, since=min(kept))):
             await self.drop(number, notes=number < min(kept))
 
     async def unseat(self, number: int) -> None:

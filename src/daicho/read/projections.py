@@ -57,34 +57,41 @@ class Projections:
         self._check_whole = check_whole
 
     async def rebuild(
-        self, name: str, *, switch: bool = True, at_most: float | None = None
+        self, name: str, *, switch: bool = True, at_most: float | None = None, afresh: bool = False
     ) -> AsyncIterator[RebuildStep]:
         """Builds the next generation with the code of this App, and switches readers to it once it has caught up.
 
         The live one stays live until then. Interrupted, it goes on where it was when it is run again, if the code is
-        the same. `at_most`: events per second, to spare the database. Raises HistoryPruned.
+        the same, unless it is to begin `afresh`. `at_most`: events per second, to spare the database. Raises
+        HistoryPruned, BeingBuilt if another process builds the view, and LostLease if somebody rolls it back meanwhile.
         """
         builder = self._builder(name)
         await self._check_whole(name)
-        table = await builder.next_table()
-        step = RebuildStep(position=0, head=0, events=0, generation=table.generation)
-        steps = builder.build(table, at_most=at_most)
-        async with aclosing(steps):  # type: ignore[type-var]
-            async for step in steps:
-                yield step
-        await builder.generations.note(BUILT, table.generation)
+        async with builder.lease() as lease:
+            table = await builder.next_table(afresh=afresh)
+            step = RebuildStep(position=0, head=0, events=0, generation=table.generation)
+            steps = builder.build(table, at_most=at_most)
+            async with aclosing(steps):  # type: ignore[type-var]
+                async for step in steps:
+                    yield step
+            await lease.check()
+            await builder.generations.note(BUILT, table.generation)
+            if switch:
+                await builder.make_live(table)
         if switch:
-            await self._make_live(builder, table)
+            await self._relocate(name)
             position = await builder.generations.position(table.generation)
             yield msgspec.structs.replace(step, position=position, head=position, switched=True, seconds_left=0.0)
 
-    async def forget_former(self, name: str) -> None:
-        """Drops the generation that was live before: nobody is to go back to it."""
-        generations = self._builder(name).generations
-        live = await generations.live()
-        for number in await generations.numbers():
-            if number < live:
-                await generations.drop(number, notes=True)
+    async def forget_former(self, name: str, *, newer: bool = False) -> None:
+        """Drops the generation that was live before: nobody is to go back to it. `newer`: also those that nobody has
+        switched to yet. Raises BeingBuilt."""
+        builder = self._builder(name)
+        async with builder.lease() as lease:
+            live, busy = await builder.generations.live(), await builder.generations.busy(lease.builder)
+            for number in await builder.generations.numbers():
+                if number not in busy and (number < live or (newer and number > live)):
+                    await builder.generations.drop(number, notes=number < live)
 
     def deploy(self, name: str, *, at_most: float | None = None) -> AsyncIterator[RebuildStep]:
         """Builds the next generation with the code of this App beside the live one, and leaves that live: see `diff`
@@ -96,13 +103,16 @@ class Projections:
 
         The built one first catches up, if the code of this App built it; the live one has `within` seconds to come as
         far. Rows that differ are looked at once more with both at the same position: writes that go on meanwhile make
-        no differences. Raises NotBuilt.
+        no differences. Raises NotBuilt, and BeingBuilt if another process builds the view.
         """
         builder = self._builder(name)
         live, built = await self._pair(builder)
-        if built.own:
+        if not built.own:
+            return await self._compare(builder, live.number, built.number, False, within)
+        async with builder.lease():
+            live, built = await self._pair(builder)
             await builder.catch_up(builder.generations.table(built.number))
-        return await self._compare(builder, live.number, built.number, built.own, within)
+            return await self._compare(builder, live.number, built.number, True, within)
 
     async def verify(
         self,
@@ -113,66 +123,63 @@ class Projections:
         progress: Callable[[RebuildStep], None] | None = None,
     ) -> Diff:
         """Whether the live rows are what the code of this App makes of history: builds them once more, beside, compares
-        and drops them. Raises NotBuilt if there are no live rows."""
+        and drops them. Others may build meanwhile. Raises NotBuilt if there are no live rows, and BeingBuilt if another
+        process builds the view when this begins."""
         builder = self._builder(name)
         await self._check_whole(name)
         live = await builder.generations.live()
         if not live:
             raise NotBuilt(f"{name!r} has no rows yet", do=f"start the app, or `daicho projection deploy {name}`")
-        table = await builder.spare_table()
-        try:
-            steps = builder.build(table, at_most=at_most, up_to=await builder.generations.position(live), is_spare=True)
+        async with builder.spare() as table:
+            steps = builder.build(table, at_most=at_most, up_to=await builder.generations.position(live))
             async with aclosing(steps):  # type: ignore[type-var]
                 async for step in steps:
                     if progress is not None:
                         progress(step)
             return await self._compare(builder, live, table.generation, True, within)
-        finally:
-            await builder.generations.drop(table.generation, notes=True)
 
     async def switch(self, name: str) -> Generation:
         """Brings the newest generation that was built to the head, and lets readers see it. Raises NotBuilt if there is
-        none, or if other code than that of this App built it."""
+        none, or if other code than that of this App built it; BeingBuilt if another process builds the view."""
         builder = self._builder(name)
-        _, built = await self._pair(builder, needs_live=False)
-        if not built.own:
-            raise NotBuilt(
-                f"generation {built.number} of {name!r} was built by other code",
-                why="only the code that built a generation can bring it up to date",
-                do=f"switch with the app that deployed it, or `daicho projection deploy {name}` with this one",
-                projection=name,
-                generation=built.number,
-            )
-        await self._make_live(builder, builder.generations.table(built.number))
+        async with builder.lease():
+            _, built = await self._pair(builder, needs_live=False)
+            if not built.own:
+                raise NotBuilt(
+                    f"generation {built.number} of {name!r} was built by other code",
+                    why="only the code that built a generation can bring it up to date",
+                    do=f"switch with the app that deployed it, or `daicho projection deploy {name}` with this one",
+                    projection=name,
+                    generation=built.number,
+                )
+            await builder.make_live(builder.generations.table(built.number))
+        await self._relocate(name)
         return await self._one(builder, built.number)
 
     async def rollback(self, name: str) -> Generation:
         """Lets readers see the generation again that was live before, at once, with the rows that it had. Only the code
-        that built it brings it up to date. Raises NotBuilt if it is not kept."""
-        generations = self._builder(name).generations
-        live = await generations.live()
-        older = [number for number in await generations.numbers() if number < live]
-        if not older:
-            raise NotBuilt(
-                f"there is no generation of {name!r} to go back to",
-                why="none was live before, or it is not kept any more: only the one right before is",
-                do=f"put the old code back and `daicho projection rebuild {name}`",
-                projection=name,
-            )
-        await generations.note(FORMER, live)  # first: its code shall not take up the old rows
-        await generations.forget_note(ADOPTED, older[-1])
-        await generations.views.switch(generations.table(older[-1]))
-        await generations.forget_note(FORMER, older[-1])
-        await generations.unseat(live)
+        that built it brings it up to date. It waits for nobody: whoever builds the view is interrupted, and what was
+        built is kept. Raises NotBuilt if it is not kept."""
+        builder = self._builder(name)
+        generations = builder.generations
+        await self._before(generations)
+        async with builder.lease(takes=True):
+            live, before = await self._before(generations)
+            await generations.note(FORMER, live)  # first: its code shall not take up the old rows
+            await generations.forget_note(ADOPTED, before)
+            await generations.views.switch(generations.table(before))
+            await generations.forget_note(FORMER, before)
+            await generations.unseat(live)
         await self._relocate(name)
-        return await self._one(self._builder(name), older[-1])
+        return await self._one(builder, before)
 
     async def list(self) -> list[ProjectionState]:
         """All projections of the App, by name."""
         return [await self._state(name) for name in sorted(self._folds)]
 
-    def generations(self, name: str) -> Generations:
-        return self._builder(name).generations
+    def builder(self, name: str) -> Builder:
+        """For who makes a generation by itself: an App at its start."""
+        return self._builder(name)
 
     # -- how ------------------------------------------------------------------------------------------------------
 
@@ -198,6 +205,21 @@ class Projections:
     async def _one(self, builder: Builder, number: int) -> Generation:
         return next(each for each in await builder.generations.list(builder.fold.code) if each.number == number)
 
+    @staticmethod
+    async def _before(generations: Generations) -> tuple[int, int]:
+        """The live generation, and the one that was live before it."""
+        live, former = await generations.live(), await generations.former()
+        older = [number for number in await generations.numbers() if number < live and number in former]
+        if not older:
+            name = generations.name
+            raise NotBuilt(
+                f"there is no generation of {name!r} to go back to",
+                why="none was live before, or it is not kept any more: only the one right before is",
+                do=f"put the old code back and `daicho projection rebuild {name}`",
+                projection=name,
+            )
+        return live, older[-1]
+
     async def _pair(self, builder: Builder, *, needs_live: bool = True) -> tuple[Generation, Generation]:
         """The live generation, and the newest one that was built since."""
         name = builder.fold.name
@@ -214,10 +236,6 @@ class Projections:
                 projection=name,
             )
         return live or newer[-1], newer[-1]
-
-    async def _make_live(self, builder: Builder, table: TableSpec) -> None:
-        await builder.make_live(table)
-        await self._relocate(builder.fold.name)
 
     async def _compare(self, builder: Builder, live: int, built: int, own: bool, within: float) -> Diff:
         generations, deadline = builder.generations, asyncio.get_running_loop().time() + within

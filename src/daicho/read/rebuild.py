@@ -3,14 +3,14 @@
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from datetime import timedelta
 from typing import Any, TypeAlias
 
 import msgspec
 
-from daicho.core.errors import InvalidMessage
+from daicho.core.errors import InvalidMessage, NoSuchTable
 from daicho.core.join import JoinFold
 from daicho.core.projection import Fold
 from daicho.core.registry import Registry
@@ -23,9 +23,10 @@ from daicho.ports.event_store import Narrow, Selection
 from daicho.ports.probe import Probe, silent
 from daicho.ports.storage import Storage
 from daicho.ports.view_store import TableSpec, ViewStore
+from daicho.read.build_lease import BuildLease, build_lease
 from daicho.read.elsewhere import Elsewhere
 from daicho.read.feed import Page
-from daicho.read.generations import ADOPTED, BUILT, FORMER, Generations, builder_name, generation_of, processor_name
+from daicho.read.generations import ADOPTED, BUILT, FORMER, Generations, generation_of, processor_name
 from daicho.read.join_projector import JoinProjector
 from daicho.read.join_tables import JoinTables
 from daicho.read.orphans import ORPHANED
@@ -36,7 +37,8 @@ from daicho.read.stride import Stride
 __all__ = ["AnyFold", "AnyProjector", "Builder", "RebuildStep", "projector_for"]
 
 _PAGE = 5000
-_RENEW_EVERY = 3.0
+_LOOK_EVERY = 3.0
+"""Seconds between two looks whether it is still our turn."""
 
 Done: TypeAlias = tuple[int, int, int]
 """Position, head, events dealt with in this step."""
@@ -79,7 +81,7 @@ def projector_for(
 class Builder:
     """Builds generations of one view, with the code of this App. Reactions are not run.
 
-    One process at a time builds a generation; interrupted, it can be gone on with, by any.
+    One process at a time builds a view, within `lease`; interrupted, it can be gone on with, by any.
     """
 
     def __init__(
@@ -97,33 +99,67 @@ class Builder:
         if isinstance(fold, JoinFold):
             views = JoinTables(views, fold)
         self.generations = Generations(fold.name, fold.part.row_type, storage, elsewhere, views)
+        self._leases: list[BuildLease] = []
 
-    async def next_table(self) -> TableSpec:
-        """For the next generation: the one whose build was interrupted, if this code began it, or a fresh one. No other
-        is left beside it and the live one, and the one before that."""
-        generations = self.generations
-        live, numbers = await generations.live(), await generations.numbers()
-        above = [number for number in numbers if number > live]
-        if above and await self._can_go_on(generations.table(above[-1])):
+    # -- whose turn it is -----------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def lease(self, *, within: float = 2.0, takes: bool = False) -> AsyncGenerator[BuildLease, None]:
+        """Nobody else says meanwhile which generations there are. Raises BeingBuilt if that is not to be had `within`
+        seconds; with `takes`, it is taken from whoever has it."""
+        name = f"projection:{self.fold.name}"
+        async with build_lease(self._storage, name, self._owner, within=within, takes=takes) as lease:
+            self._leases.append(lease)
+            try:
+                yield lease
+            finally:
+                self._leases.remove(lease)
+
+    @asynccontextmanager
+    async def spare(self) -> AsyncGenerator[TableSpec, None]:
+        """A generation that nobody is ever to see, for as long as this lasts. Others may build meanwhile."""
+        async with AsyncExitStack() as stack:
+            async with self.lease() as turn:
+                table = self.generations.table(await self._fresh(turn))
+                lease = await stack.enter_async_context(build_lease(self._storage, processor_name(table), self._owner))
+                await self._begin(table, lease, is_spare=True)
+            self._leases.append(lease)
+            try:
+                yield table
+            finally:
+                self._leases.remove(lease)
+                await self.generations.drop(table.generation, notes=True)
+
+    @property
+    def _lease(self) -> BuildLease:
+        return self._leases[-1]
+
+    # -- building -------------------------------------------------------------------------------------------------
+
+    async def next_table(self, *, afresh: bool = False) -> TableSpec:
+        """For the next generation: the one whose build was interrupted, if this code began it (never, if `afresh`), or
+        a fresh one. No other is left beside it and the live one, and the one before that, unless somebody is at work on
+        it."""
+        generations, lease = self.generations, self._lease
+        live = await generations.live()
+        busy = await generations.busy(lease.builder, since=live)
+        above = [number for number in await generations.numbers() if number > live and number not in busy]
+        if above and not afresh and await self._can_go_on(generations.table(above[-1])):
             return generations.table(above[-1])
-        fresh = await self._fresh(live)
+        fresh = await self._fresh(lease)
         for number in above:
             await generations.drop(number, notes=False)
         return generations.table(fresh)
 
-    async def spare_table(self) -> TableSpec:
-        """For a generation that nobody is ever to see."""
-        numbers = await self.generations.numbers()
-        return self.generations.table(max([await self._fresh(await self.generations.live()) - 1, *numbers]) + 1)
+    async def fresh_table(self) -> TableSpec:
+        """For a generation that has nothing to do with any that there was."""
+        return self.generations.table(await self._fresh(self._lease))
 
-    async def _fresh(self, live: int) -> int:
-        """Numbers of builds that processes may have run are not used again."""
-        noted = [
-            generation_of(c.processor, self.fold.name) or 0
-            for c in await self._storage.checkpoints()
-            if c.processor.startswith((BUILT, FORMER))
-        ]
-        return max([live, *noted]) + 1
+    async def _fresh(self, lease: BuildLease) -> int:
+        """Above all numbers that are known, also by those who came before the lease counted them."""
+        noted = [generation_of(c.processor, self.fold.name) or 0 for c in await self._storage.checkpoints()]
+        live, numbers = await self.generations.live(), await self.generations.numbers()
+        return await lease.number(max([live, *numbers, *noted]) + 1)
 
     async def _can_go_on(self, table: TableSpec) -> bool:
         name, checkpoints = processor_name(table), await self._storage.checkpoints()
@@ -139,43 +175,52 @@ class Builder:
         )
 
     async def build(
-        self, table: TableSpec, *, at_most: float | None = None, up_to: int | None = None, is_spare: bool = False
+        self, table: TableSpec, *, at_most: float | None = None, up_to: int | None = None
     ) -> AsyncIterator[RebuildStep]:
-        """Folds what lies before the head, or `up_to`, into the table. `at_most`: events per second. `is_spare`: nobody
-        is to see it, and it does not count as a deployment of this code."""
+        """Folds what lies before the head, or `up_to`, into the table. `at_most`: events per second. Raises LostLease
+        if somebody rolls the view back meanwhile."""
         if at_most is not None and not at_most > 0:
             raise InvalidMessage(f"at_most={at_most} would never end", do="give events per second, more than 0")
-        storage, builder, views = self._storage, builder_name(self._owner), self.generations.views
-        await views.open_table(table)
-        await self._projector(table, WHOLE).check()
-        if not await self.generations.is_begun(table.generation):
-            await storage.register(processor_name(table), position=0, fold=None if is_spare else self.fold.code)
+        storage, lease = self._storage, self._lease
+        await self._begin(table, lease)
         size = _PAGE if at_most is None else max(1, min(_PAGE, math.ceil(at_most / 4)))
-        try:
-            for segment in await self.generations.segments(table.generation):
-                projector = self._projector(table, segment)
-                claimed = await self.generations.seize(projector.name, builder)
-                claimed = msgspec.structs.replace(claimed, position=await projector.begin(claimed))
-                if up_to is not None and up_to <= claimed.position:
-                    continue
-                if isinstance(projector, SetProjector):
-                    steps = _by_sql(projector, storage, claimed, up_to, None if at_most is None else size)
-                elif isinstance(projector, JoinProjector):
-                    steps = _by_join(projector, storage, self._registry, claimed, up_to, size)
-                else:
-                    steps = _by_fold(projector, storage, claimed, up_to, size)
-                pace = _Pace(self._clock, claimed.position, at_most)
-                renewed = time.monotonic()
-                async with aclosing(steps):  # type: ignore[type-var]
+        for segment in await self.generations.segments(table.generation):
+            projector = self._projector(table, segment)
+            claimed = await self.generations.seize(projector.name, lease.builder)
+            claimed = msgspec.structs.replace(claimed, position=await projector.begin(claimed))
+            if up_to is not None and up_to <= claimed.position:
+                continue
+            if isinstance(projector, SetProjector):
+                steps = _by_sql(projector, storage, claimed, up_to, None if at_most is None else size)
+            elif isinstance(projector, JoinProjector):
+                steps = _by_join(projector, storage, self._registry, claimed, up_to, size)
+            else:
+                steps = _by_fold(projector, storage, claimed, up_to, size)
+            pace = _Pace(self._clock, claimed.position, at_most)
+            looked = time.monotonic()
+            async with aclosing(steps):  # type: ignore[type-var]
+                try:
                     async for position, head, events in steps:
                         if events:
                             yield pace.step(table, position, head, events)
                             await pace.keep()
-                        if time.monotonic() - renewed > _RENEW_EVERY:
-                            await storage.renew(builder)
-                            renewed = time.monotonic()
-        finally:
-            await storage.release(builder)
+                        if time.monotonic() - looked > _LOOK_EVERY:
+                            await lease.check()
+                            looked = time.monotonic()
+                except NoSuchTable:
+                    await lease.check()  # that is why, if it raises
+                    raise
+
+    async def _begin(self, table: TableSpec, lease: BuildLease, *, is_spare: bool = False) -> None:
+        """When this returns, it is known that somebody builds it. `is_spare`: it does not count as a deployment of this
+        code."""
+        await self.generations.views.open_table(table)
+        await self._projector(table, WHOLE).check()
+        if not await self.generations.is_begun(table.generation):
+            fold = None if is_spare else self.fold.code
+            await self._storage.register(processor_name(table), position=0, fold=fold)
+        for segment in await self.generations.segments(table.generation):
+            await self.generations.seize(segment.name(processor_name(table)), lease.builder)
 
     def _projector(self, table: TableSpec, segment: Segment) -> AnyProjector:
         return projector_for(self.fold, table, self._storage, self._registry, silent, self._elsewhere, segment)
@@ -190,12 +235,14 @@ class Builder:
     async def make_live(self, table: TableSpec) -> None:
         """Lets readers see it, as soon as it has seen everything that the live one has seen: no row that was there is
         missing for a moment. The live one becomes the one to roll back to; older ones go."""
-        generations = self.generations
-        live = await generations.live()
+        generations, lease = self.generations, self._lease
         await self.catch_up(table)  # nearly all of it, while the live one goes on
+        await lease.check()
+        live = await generations.live()
         if live:
             async with generations.held(live, self._owner) as pieces:
                 await self.catch_up(table, max(pieces.values()))
+                await lease.check()
                 await generations.views.switch(table)
             await generations.note(FORMER, live)
             await generations.forget_note(ADOPTED, live)
@@ -204,7 +251,8 @@ class Builder:
         for note in (BUILT, FORMER):
             await generations.forget_note(note, table.generation)
         if live:
-            await generations.drop_all_but(live, table.generation)
+            await lease.check()
+            await generations.drop_all_but(live, table.generation, builder=lease.builder)
 
 
 class _Pace:

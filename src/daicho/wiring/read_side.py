@@ -1,10 +1,11 @@
 """The read side of a running App: from events in the store to rows, and from rows to answers."""
 
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from daicho.core.errors import ConfigurationError
+from daicho.core.errors import BeingBuilt, ConfigurationError
 from daicho.core.segments import WHOLE, Segment, root_of
 from daicho.ports.checkpoint_store import CUT, Checkpoint
 from daicho.ports.replication import ReplicaStorage
@@ -39,6 +40,9 @@ from daicho.wiring.setup import Setup
 from daicho.wiring.urls import open_scratch
 
 __all__ = ["ReadSide", "last_positions"]
+
+_PATIENCE, _LOOK_AGAIN = 20.0, 0.5
+"""Seconds that a start waits for another process that builds a view, and after which it looks whether it may join."""
 
 
 class ReadSide:
@@ -152,26 +156,50 @@ class ReadSide:
             await self._register(projector, known, head)
 
     async def _register(self, projector: Build[Any], known: Mapping[str, int], head: int) -> None:
+        name, deadline = projector.table.name, time.monotonic() + _PATIENCE
+        while not await self._takes_up(projector, known, head):
+            if not head and await projector.views.live_generation(name) is None:
+                await self._found(projector, head)  # without history, there is nothing to build
+                return
+            builder = self.projections.builder(name)
+            try:
+                async with builder.lease(within=_LOOK_AGAIN):
+                    if not await self._takes_up(projector, known, head):
+                        projector.move_to((await builder.fresh_table()).generation)
+                        await self._found(projector, head)
+                return
+            except BeingBuilt:
+                if time.monotonic() > deadline:
+                    raise
+
+    async def _takes_up(self, projector: Build[Any], known: Mapping[str, int], head: int) -> bool:
+        """Whether there is a generation that this code can go on with."""
         storage, views, name = self._storage, projector.views, projector.table.name
         live = await views.live_generation(name)
-        if live is not None:
-            projector.move_to(live)
-            if await views.shape_fits(projector.table):
-                await projector.check()
-                if projector.name not in known:
-                    await storage.register(projector.name, position=0, fold=projector.fold.code)
-                await projector.take_up()
-                await self._still_building(projector, known)
-                return
-            # the row class changed: rows of the old shape cannot be read, so the view is built anew, unless it was
-            newest = max(await views.generations(name))
-            home = await projector.home()
-            projector.move_to(home or newest + 1)
-            if home is not None:
-                await projector.check()
-                await projector.take_up()
-                projector.complete_at = head if home > live else 0
-                return
+        if live is None:
+            return False
+        projector.move_to(live)
+        if await views.shape_fits(projector.table):
+            await projector.check()
+            if projector.name not in known:
+                await storage.register(projector.name, position=0, fold=projector.fold.code)
+            await projector.take_up()
+            await self._still_building(projector, known)
+            return True
+        # the row class changed: rows of the old shape cannot be read, so the view is built anew, unless it was
+        home = await projector.home()
+        if home is None:
+            return False
+        projector.move_to(home)
+        await projector.check()
+        await projector.take_up()
+        projector.complete_at = head if home > live else 0
+        return True
+
+    async def _found(self, projector: Build[Any], head: int) -> None:
+        """Makes the generation where it is the live one, empty as it is."""
+        storage, views, name = self._storage, projector.views, projector.table.name
+        live = await views.live_generation(name)
         if head:
             await self._check_whole(name)
         await views.open_table(projector.table)
@@ -181,7 +209,7 @@ class ReadSide:
             await storage.register(BUILDING + projector.name, position=head)
         await views.switch(projector.table)
         if live is not None:
-            await self.projections.generations(name).note(FORMER, live)
+            await self.projections.builder(name).generations.note(FORMER, live)
         await projector.take_up()
         projector.complete_at = head
 
