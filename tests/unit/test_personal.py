@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Iterator
+from contextlib import aclosing
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
@@ -232,6 +233,25 @@ async def test_a_forgotten_person_is_gone_from_everything_and_nobody_else(place:
     assert {view.name: view.state for view in certificate.views} == dict.fromkeys(
         ("contacts", "purchases", "notes"), "rebuilt"
     )
+
+
+async def test_a_build_that_was_begun_before_is_not_gone_on_with(
+    place: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has rows that show who is forgotten by now."""
+    monkeypatch.setattr("daicho.read.stride._PAGE", 1)
+    async with people(*place) as app:
+        await app.send(ANN)
+        await app.send(BOB)
+        await app.settle()
+        steps = app.projections.rebuild("contacts")
+        async with aclosing(steps):  # type: ignore[type-var]
+            assert not (await anext(steps)).switched
+        certificate = await app.forget("c-1", by="eve")
+        assert {view.name: view.state for view in certificate.views}["contacts"] == "rebuilt"
+        shown = await app.views[contacts].get("c-1")
+        assert shown is not None
+        assert shown.name == FORGOTTEN
 
 
 async def test_forgetting_lasts_and_is_done_once(lasting: tuple[str, str]) -> None:

@@ -226,12 +226,11 @@ class Forgetting:
             return ViewTold(name=name, state="left", why=f"as asked; {by_hand}")
         progress(f"rebuilding {name}")
         try:
-            steps = self._projections.rebuild(name)
+            steps = self._projections.rebuild(name, afresh=True)  # what was begun before has seen it
             async with aclosing(steps):  # type: ignore[type-var]
                 async for _ in steps:
                     pass
-            generations = self._projections.generations(name)
-            await generations.drop_all_but(await generations.live())
+            await self._projections.forget_former(name, newer=True)
         except DaichoError as error:
             return ViewTold(name=name, state="left", why=f"{error.what}; {by_hand}")
         return ViewTold(name=name, state="rebuilt")
