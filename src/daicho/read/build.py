@@ -1,6 +1,7 @@
 """One build of one view: which table it is, and which checkpoint vouches for it."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
@@ -12,12 +13,14 @@ from daicho.core.sql_projection import SqlFold
 from daicho.ports.checkpoint_store import Advance, Checkpoint, CheckpointStore
 from daicho.ports.view_store import TableSpec, ViewChange, ViewStore
 from daicho.read.changes import Changes
-from daicho.read.generations import ADOPTED, may_adopt, processor_name, standing
+from daicho.read.generations import ADOPTED, complete_at, may_adopt, processor_name, standing
 from daicho.read.orphans import Orphans
 
 __all__ = ["Build", "processor_name"]
 
 _UNKNOWN = "it is not known yet which code built these rows"
+_LOOK_EVERY = 0.25
+"""Seconds after which whoever reads looks again which build is live, where no processor does."""
 F = TypeVar("F", bound="Fold[Any] | SqlFold[Any] | JoinFold[Any]")
 
 
@@ -50,6 +53,8 @@ class Build(Generic[F]):
         self.orphans: Orphans | None = None
         self._follows = False
         """Whether a running App moves it from build to build."""
+        self._looks, self._looked_at = False, 0.0
+        """Whether its readers do."""
 
     @property
     def is_orphaned(self) -> bool:
@@ -67,16 +72,36 @@ class Build(Generic[F]):
         class, to the one that this code has built, if there is one."""
         live = await self.views.live_generation(self.table.name)
         if live is not None and live != self.table.generation:
-            goal = live
-            if not await self.views.shape_fits(TableSpec(self.table.name, live, self.table.row_type)):
-                goal = await self.home() or live
+            goal = await self._own(live)
             if goal != self.table.generation:
-                await self._go(goal)
+                await self._go(goal, live)
         return self.name
 
-    async def _go(self, generation: int) -> None:
+    async def _own(self, live: int) -> int:
+        if await self.views.shape_fits(TableSpec(self.table.name, live, self.table.row_type)):
+            return live
+        return await self.home() or live
+
+    async def _go(self, generation: int, live: int) -> None:
+        checkpoints = await self._checkpoints.checkpoints()
         self.move_to(generation)
+        self.complete_at = complete_at(checkpoints, self.table.name, generation, live)
         await self.refusal()
+
+    async def follow(self) -> None:
+        """From now on, its readers look which build is live: nobody runs it here."""
+        live = await self.views.live_generation(self.table.name)
+        if live is None:
+            await self.refusal()
+        else:
+            await self._go(await self._own(live), live)
+        self._looks, self._looked_at = True, time.monotonic()
+
+    async def look(self) -> None:
+        """Before its rows are read."""
+        if self._looks and time.monotonic() - self._looked_at > _LOOK_EVERY:
+            await self.locate()
+            self._looked_at = time.monotonic()
 
     async def home(self) -> int | None:
         """The newest generation that this code has built."""

@@ -72,15 +72,16 @@ class Projector(Build[Fold[Any]]):
         self._whole = False
         """Whether `_rows` holds every row of the table: those that are not in it do not exist."""
 
-    async def _go(self, generation: int) -> None:
+    async def _go(self, generation: int, live: int) -> None:
         if not (self._follows and self.fold.part.inline and generation > self.table.generation):
-            await super()._go(generation)
+            await super()._go(generation, live)
             return
         # appends have kept the old rows up to the moment: who saw them there shall not miss them in the new ones
         self.moving = asyncio.get_running_loop().create_future()
         try:
-            await super()._go(generation)
-            self.complete_at = 0 if self.refused else await self.store.head()
+            await super()._go(generation, live)
+            if not self.refused:
+                self.complete_at = await self.store.head()
         finally:
             self.moving.set_result(None)
             self.moving = None

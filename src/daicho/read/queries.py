@@ -4,12 +4,13 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar, cast
 
 import msgspec
 
 from daicho.core.errors import (
     InvalidMessage,
+    NoSuchTable,
     NotFound,
     OrphanedView,
     PastIncomplete,
@@ -31,6 +32,10 @@ __all__ = ["Kept", "PageOf", "Places", "Queries", "Reading", "View", "ViewState"
 
 R = TypeVar("R")
 RowT = TypeVar("RowT", bound=Row)
+T = TypeVar("T")
+_LOOK_EVERY = 0.25
+"""Seconds between two looks whether another build went live while one is waited for."""
+Relocate: TypeAlias = Callable[[str], Awaitable[None]]
 
 
 class ViewState(Protocol):
@@ -52,6 +57,10 @@ class ViewState(Protocol):
         """Whether its rows have seen events that a failover has lost."""
         ...
 
+    async def look(self) -> None:
+        """Before rows are read: finds the build to read, if nobody else in this process keeps looking for it."""
+        ...
+
 
 class Kept:
     """The view state of a Crud part: no projection, always complete."""
@@ -64,6 +73,9 @@ class Kept:
 
     def __init__(self, table: TableSpec, views: ViewStore) -> None:
         self.table, self.views = table, views
+
+    async def look(self) -> None:
+        """It is never built anew."""
 
 
 def is_kept(state: ViewState) -> bool:
@@ -116,19 +128,41 @@ class PageOf(msgspec.Struct, Generic[RowT], frozen=True):
 class View(Generic[RowT]):
     """The rows of one projection or Crud part, as readers see them."""
 
-    def __init__(self, state: ViewState, progress: Progress, reading: Reading | None) -> None:
+    def __init__(
+        self, state: ViewState, progress: Progress, reading: Reading | None, relocate: Relocate | None = None
+    ) -> None:
+        """`relocate`: finds the build to read, should the one that was to be read have been dropped."""
         self._state, self._store, self._progress, self._reading = state, state.views, progress, reading
+        self._relocate = relocate
+
+    async def _read(
+        self,
+        look: Callable[[TableSpec], Awaitable[T]],
+        *,
+        keys: Sequence[str] | None = None,
+        equals: Mapping[str, object] | None = None,
+    ) -> T:
+        """What a look at the rows finds, once they are as fresh as wanted. Whoever did nothing for the length of two
+        rebuilds knows a build that is dropped by now: then another one is looked at."""
+        try:
+            await self._fresh(keys=keys, equals=equals)
+            return await look(self._state.table)
+        except NoSuchTable:
+            if self._relocate is None:
+                raise
+            await self._relocate(self._state.table.name)
+        await self._fresh(keys=keys, equals=equals)
+        return await look(self._state.table)
 
     async def get(self, key: str) -> RowT | None:
         """The row, or None."""
-        await self._fresh(keys=(key,))
-        row = cast("RowT | None", await self._store.get(self._state.table, key))
+        found = await self._read(lambda table: self._store.get(table, key), keys=(key,))
+        row = cast("RowT | None", found)
         return row if row is None or self._is_seen(row) else None
 
     async def get_many(self, keys: Sequence[str]) -> dict[str, RowT]:
         """Those of the rows that exist, by key."""
-        await self._fresh(keys=keys)
-        found: dict[str, RowT] = await self._store.get_many(self._state.table, keys)
+        found: dict[str, RowT] = await self._read(lambda table: self._store.get_many(table, keys), keys=keys)
         return {key: row for key, row in found.items() if self._is_seen(row)}
 
     async def find(
@@ -141,11 +175,12 @@ class View(Generic[RowT]):
         **equals: object,
     ) -> list[RowT]:
         """Rows whose fields equal the given values, by key unless ordered otherwise. Raises NoSuchField."""
-        equals = self._seen(equals)
-        await self._fresh(equals=equals)
-        return await self._store.find(
-            self._state.table, equals, order_by=order_by, descending=descending, limit=limit, offset=offset
-        )
+        seen = self._seen(equals)
+
+        def look(table: TableSpec) -> Awaitable[list[RowT]]:
+            return self._store.find(table, seen, order_by=order_by, descending=descending, limit=limit, offset=offset)
+
+        return await self._read(look, equals=seen)
 
     async def page(
         self,
@@ -164,13 +199,14 @@ class View(Generic[RowT]):
         """
         if limit < 1:
             raise InvalidMessage(f"limit={limit} leaves no room for a row", do="ask for 1 or more", path="limit")
-        equals = self._seen(equals)
-        question = Question(self._state.table, order_by, descending, equals)
+        seen = self._seen(equals)
+        question = Question(self._state.table, order_by, descending, seen)
         after = None if cursor is None else question.mark(cursor)
-        await self._fresh(equals=equals)
-        found = await self._store.page(
-            self._state.table, equals, limit=limit + 1, order_by=order_by, descending=descending, after=after
-        )
+
+        def look(table: TableSpec) -> Awaitable[list[tuple[str, RowT]]]:
+            return self._store.page(table, seen, limit=limit + 1, order_by=order_by, descending=descending, after=after)
+
+        found = await self._read(look, equals=seen)
         rows = found[:limit]
         return PageOf([row for _, row in rows], question.cursor(*rows[-1]) if len(found) > limit else None)
 
@@ -182,14 +218,14 @@ class View(Generic[RowT]):
         """
         if limit < 0 or offset < 0:
             raise InvalidMessage(f"limit={limit}, offset={offset} cut out nothing", do="give 0 or more")
-        equals = self._seen(equals)
-        await self._fresh(equals=equals)
-        return await self._store.search(self._state.table, text, equals, limit=limit, offset=offset)
+        seen = self._seen(equals)
+        return await self._read(
+            lambda table: self._store.search(table, text, seen, limit=limit, offset=offset), equals=seen
+        )
 
     async def count(self, **equals: object) -> int:
-        equals = self._seen(equals)
-        await self._fresh(equals=equals)
-        return await self._store.count(self._state.table, equals)
+        seen = self._seen(equals)
+        return await self._read(lambda table: self._store.count(table, seen), equals=seen)
 
     def _is_seen(self, row: RowT) -> bool:
         """Whether the row may be shown to whoever asks."""
@@ -207,7 +243,7 @@ class View(Generic[RowT]):
 
     async def settled(self) -> None:
         """Waits until it is as fresh as the question wants it."""
-        await self._fresh()
+        await self._read(_nothing)
 
     async def _fresh(self, *, keys: Sequence[str] | None = None, equals: Mapping[str, object] | None = None) -> None:
         """Before a read of these rows; with neither, of any."""
@@ -217,6 +253,7 @@ class View(Generic[RowT]):
         if not state.name:
             return
         while True:
+            await state.look()
             build = state.name
             await self._fresh_build(state, reading, keys)
             if state.name == build:
@@ -238,16 +275,13 @@ class View(Generic[RowT]):
             await asyncio.wait([state.moving])
         _check_orphaned(state)
         build, goal = state.name, state.complete_at
-
-        def awaited() -> list[str]:
-            """It alone, and not in vain, if it goes no further."""
-            return [build] if state.name == build and not state.is_orphaned else []
-
         if goal:
             left = reading.deadline - loop.time() if reading and reading.deadline else 5.0
-            if behind := await self._progress.reach(awaited, goal, max(0.0, left)):
-                if state.name != build:
-                    return
+            behind = await self._reach(state, goal, left)
+            if state.name != build:
+                return
+            _check_orphaned(state)
+            if behind:
                 raise Rebuilding(
                     f"the view {state.table.name!r} is being built",
                     why=f"it has come to position {min(behind.values())} of {goal}",
@@ -262,7 +296,7 @@ class View(Generic[RowT]):
         after = reading.after if reading.place is None else max(reading.after, reading.floor(state))
         if after:
             left = (reading.deadline or loop.time()) - loop.time()
-            behind = await self._progress.reach(awaited, after, max(0.0, left), keys)
+            behind = await self._reach(state, after, left, keys)
             if state.name != build:
                 return
             _check_orphaned(state)
@@ -271,6 +305,27 @@ class View(Generic[RowT]):
                 return
         if keys is None:  # by key, every store finds at once what was committed
             await self._store.settle(state.table)
+
+    async def _reach(
+        self, state: ViewState, position: int, left: float, keys: Sequence[str] | None = None
+    ) -> dict[str, int]:
+        """What this build lacks when `left` seconds are over. Ends early if another one is to be read instead."""
+        build, loop = state.name, asyncio.get_running_loop()
+        deadline = loop.time() + left
+
+        def awaited() -> list[str]:
+            """It alone, and not in vain, if it goes no further."""
+            return [build] if state.name == build and not state.is_orphaned else []
+
+        while True:
+            left = max(0.0, deadline - loop.time())
+            behind = await self._progress.reach(awaited, position, min(left, _LOOK_EVERY), keys)
+            if not behind or left <= _LOOK_EVERY:
+                return behind
+            await state.look()
+
+
+async def _nothing(_: TableSpec) -> None: ...
 
 
 def _check_orphaned(state: ViewState) -> None:
@@ -293,12 +348,14 @@ class Views:
         reading: Reading | None = None,
         *,
         past: "Callable[[int | datetime], Views]",
+        relocate: Relocate | None = None,
     ) -> None:
-        """`past` gives the same views as they were then."""
+        """`past` gives the same views as they were then; `relocate` moves to the build that readers are to see."""
         self._states, self._progress, self._reading, self._past = states, progress, reading, past
+        self._relocate = relocate
 
     def __getitem__(self, table: Table[RowT]) -> View[RowT]:
-        return View(self._state(table), self._progress, self._reading)
+        return View(self._state(table), self._progress, self._reading, self._relocate)
 
     def _state(self, table: Table[Any]) -> ViewState:
         state = self._states.get(table.name)
@@ -332,7 +389,7 @@ class Views:
 
     def reading(self, reading: Reading) -> "Views":
         """The same views for one question."""
-        return Views(self._states, self._progress, reading, past=self._past)
+        return Views(self._states, self._progress, reading, past=self._past, relocate=self._relocate)
 
 
 class Places(Protocol):

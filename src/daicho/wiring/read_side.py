@@ -78,7 +78,12 @@ class ReadSide:
         states: dict[str, ViewState] = {state.table.name: state for state in [*self.projectors, *kept]}
         scratch = partial(open_scratch, clock)
         self.pasts = Pasts(model.folds, storage, registry, scratch, self._check_whole)
-        self.views = Views(states, self.progress, past=lambda then: PastViews(states, self.progress, self.pasts, then))
+        self.views = Views(
+            states,
+            self.progress,
+            past=lambda then: PastViews(states, self.progress, self.pasts, then),
+            relocate=relocate,
+        )
         self.queries = Queries(
             setup.supplies.answers,
             self.views,
@@ -239,8 +244,7 @@ class ReadSide:
     async def locate(self) -> None:
         """Looks for the builds that readers are to see, for a process that projects nothing itself."""
         for projector in self.projectors:
-            await projector.locate()
-            await projector.refusal()
+            await projector.follow()
             projector.is_begun = await projector.views.live_generation(projector.table.name) is not None
 
 
