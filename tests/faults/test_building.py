@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from daicho import BeingBuilt
 from tests.bank import balances
 from tests.unit.test_projections import Bank, deposit, rows, tool, used_up, wrong
 
+ROOT = Path(__file__).parents[2]
 ACCOUNTS = {f"a{n:03}": 1 + n for n in range(100)}
 WRONG = {account: amount * (2 if amount >= 100 else 1) for account, amount in ACCOUNTS.items()}
 
@@ -64,7 +66,8 @@ class Worker:
 async def worker(verb: str, bank: Bank) -> AsyncIterator[Worker]:
     pipe = asyncio.subprocess.PIPE
     args = ("-m", "tests.faults.build_worker", verb, bank.url, bank.views or "")
-    found = Worker(await asyncio.create_subprocess_exec(sys.executable, *args, stdin=pipe, stdout=pipe))
+    process = await asyncio.create_subprocess_exec(sys.executable, *args, stdin=pipe, stdout=pipe, cwd=ROOT)
+    found = Worker(process)
     try:
         yield found
     finally:
@@ -99,8 +102,8 @@ async def test_who_builds_is_left_alone_while_it_lives_and_followed_at_once_when
 async def test_the_build_of_one_who_was_killed_is_gone_on_with(bank: Bank) -> None:
     await history(bank)
     async with worker("build", bank) as first:
-        while await first.line() != "at 25":
-            pass
+        while (line := await first.line()) != "at 25":
+            assert line, "it ended before"
         first.send(signal.SIGKILL)
         await first.rest()
     async with tool(bank.app(balances)) as app:
