@@ -3,7 +3,8 @@
 import asyncio
 import itertools
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -136,6 +137,16 @@ def sql_store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 
 async def parked(app: App) -> Sequence[DeadLetter]:
     return await app.dead_letters.list()
+
+
+@asynccontextmanager
+async def resting(app: App) -> AsyncGenerator[App]:
+    """The App without its readers, who else write down later how far they are."""
+    await app.start(processors=False)
+    try:
+        yield app
+    finally:
+        await app.stop()
 
 
 async def nothing_parked(app: App) -> None:
@@ -282,7 +293,7 @@ async def test_sql_that_the_database_refused_is_retried_when_it_is_mended(sql_st
         await put(app, ("a", 1), ("a", 2), ("a", 3), ("b", 1))
         letters = await parked(app)
         assert [x.key for x in letters] == ["counter-a"] * 2
-
+    async with resting(App(Counter, refused, store=sql_store.url)) as app:
         before = sql_store.contents()
         trial = await app.dead_letters.try_(letters[0].number)
         assert (trial.shows, len(trial.steps), trial.error == trial.steps[0].error) == ("acceptance", 1, True)
@@ -456,6 +467,7 @@ async def test_a_handler_is_retried_by_itself_when_it_is_mended_or_what_its_comm
 async def test_a_trial_shows_the_rows_before_and_after_and_why_it_would_stay(store: Store) -> None:
     async with App(Counter, broken, store=store.url) as app:
         await put(app, ("00", 1), ("00", 2), ("00", 3), ("00", 4))
+    async with resting(App(Counter, broken, store=store.url)) as app:
         numbers = [x.number for x in await parked(app)]
         before = store.contents()
         trial = await app.dead_letters.try_(numbers[1])
@@ -498,12 +510,11 @@ async def test_a_trial_of_rows_tells_exactly_what_the_retry_then_does(store: Sto
 
 async def _tried_in_order(app: App, store: Store) -> tuple[Sequence[DeadLetter], list[Trial]]:
     """What is parked, and a trial of each key; by an App that runs nothing."""
-    await app.start(processors=False)
-    left, before = await parked(app), store.contents()
-    heads = {letter.key: letter.number for letter in reversed(left)}
-    trials = [await app.dead_letters.try_(number) for number in heads.values()]
-    assert store.contents() == before
-    await app.stop()
+    async with resting(app):
+        left, before = await parked(app), store.contents()
+        heads = {letter.key: letter.number for letter in reversed(left)}
+        trials = [await app.dead_letters.try_(number) for number in heads.values()]
+        assert store.contents() == before
     return left, trials
 
 
@@ -605,8 +616,10 @@ async def test_a_trial_tells_a_command_that_raises_and_one_that_was_handled_befo
         yield Note(book="log", text="a2")
 
     clock = VirtualClock(autojump=True)
-    async with App(Counter, Book, twice, store=store.url, provide=[flaky], clock=clock) as app:
+    parts = (Counter, Book, twice)
+    async with App(*parts, store=store.url, provide=[flaky], clock=clock) as app:
         await put(app, ("a", 1))
+    async with resting(App(*parts, store=store.url, provide=[flaky], clock=clock)) as app:
         [letter] = await parked(app)
         before = store.contents()
         trial = await app.dead_letters.try_(letter.number)
