@@ -1,13 +1,16 @@
 """When data of one shape can be read by another, each case from what a reader of JSON would refuse."""
 
-from typing import Any, Literal
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
 
 import msgspec
 import pytest
 
-from daicho import Event, Record
+from daicho import App, Command, Decider, Event, Record
+from daicho.schemas import examined, locked
 from daicho.schemas.narrowing import narrowings, same_shape
 from daicho.schemas.shapes import schema_of
+from examples.shop.app import app as shop
 
 
 class Place(Record):
@@ -89,3 +92,55 @@ def test_words_are_no_part_of_the_shape() -> None:
     assert not same_shape({"type": "string"}, {"type": "integer"})
     title = {"type": "object", "properties": {"title": {"type": "string"}}}
     assert not same_shape(title, {"type": "object", "properties": {}})
+
+
+# -- the lock ---------------------------------------------------------------------------------------------------------
+
+
+class Seal(Command):
+    document: str
+
+
+class Signed(Event, name="signed"):
+    person: str
+    email: Annotated[str, msgspec.Meta(pattern=r"^[^@\s]+@[^@\s]+$")]
+    country: Annotated[str, msgspec.Meta(min_length=2, max_length=2)]
+    code: Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}$")]
+    password_hash: Annotated[str, msgspec.Meta(min_length=40)]
+
+
+class Sealed(Event, name="sealed"):
+    document: str
+    seal: Annotated[str, msgspec.Meta(pattern="^nobody would guess this$")]
+
+
+def note(state: None, event: Signed | Sealed) -> None: ...
+
+
+def decide(command: Seal, state: None) -> Iterator[Signed | Sealed]:
+    yield from ()
+
+
+offices = Decider("office", initial=None, decide=decide, evolve=note, identify=lambda command: command.document)
+
+
+def test_what_has_just_been_locked_is_well_whatever_limits_its_fields_have() -> None:
+    app = App(offices, store="memory:")
+    lock = locked(app)
+    assert [found for found in examined(app, lock) if not found.ok] == []
+    [sample] = lock.events["signed"]["1"].samples
+    assert msgspec.json.decode(msgspec.json.encode(sample), type=Signed)
+    assert lock.events["sealed"]["1"].samples == []
+    [told] = [found.detail for found in examined(app, lock) if found.what == "sealed version 1"]
+    assert "write a sample" in told
+
+
+def test_a_sample_that_somebody_wrote_is_tried() -> None:
+    app = App(offices, store="memory:")
+    lock = locked(app)
+    lock.events["sealed"]["1"].samples.append({"document": "d", "seal": "broken"})
+    assert [found.what for found in examined(app, lock) if not found.ok] == ["sealed version 1"]
+
+
+def test_the_shop_is_well_when_it_has_just_been_locked() -> None:
+    assert [found for found in examined(shop, locked(shop)) if not found.ok] == []

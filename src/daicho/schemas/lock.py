@@ -14,6 +14,7 @@ import msgspec
 
 from daicho.app import App
 from daicho.core.errors import ConfigurationError, HistoryError
+from daicho.core.messages import Event
 from daicho.ports.storage import Finding
 from daicho.schemas.narrowing import narrowings, same_shape
 from daicho.schemas.shapes import example_of, schema_of
@@ -72,7 +73,8 @@ def locked(app: App, before: Lock | None = None) -> Lock:
         known = events.setdefault(name, {}).get(version)
         if known is None or not same_shape(known.schema, schema):
             kept = [] if known is None or narrowings(known.schema, schema) else known.samples
-            events[name][version] = Shape(schema, [*kept, *(each for each in _samples(schema) if each not in kept)])
+            made = [each for each in _samples(schema) if each not in kept and _is_one(app, cls, each)]
+            events[name][version] = Shape(schema, [*kept, *made])
     return Lock(events)
 
 
@@ -105,8 +107,7 @@ def _released(app: App, lock: Lock) -> Iterator[Finding]:
 
 def _read(app: App, name: str, version: int, shape: Shape) -> Finding:
     what = f"{name} version {version}"
-    samples = shape.samples or _samples(shape.schema)
-    for n, sample in enumerate(samples, 1):
+    for n, sample in enumerate(shape.samples, 1):
         try:
             app.registry.decode(name, version, msgspec.json.encode(sample))
         except HistoryError as error:
@@ -115,7 +116,11 @@ def _read(app: App, name: str, version: int, shape: Shape) -> Finding:
             return Finding(what=what, ok=False, detail=detail, do=do)
     target = app.registry.read_as(name, version)
     through = "" if target is None or version == target.__schema_version__ else ", through upcasters"
-    return Finding(what=what, ok=True, detail=f"{len(samples)} samples read as {target and target.__name__}{through}")
+    if not shape.samples:
+        detail = "none could be made that fits its limits: write a sample into the lock, and it is tried each time"
+        return Finding(what=what, ok=True, detail=f"no samples; {detail}")
+    count = f"{len(shape.samples)} samples read as {target and target.__name__}{through}"
+    return Finding(what=what, ok=True, detail=count)
 
 
 def _present(app: App, lock: Lock) -> Iterator[Finding]:
@@ -130,6 +135,15 @@ def _all(lock: Lock) -> Iterator[tuple[str, int, Shape]]:
     for name, versions in sorted(lock.events.items()):
         for version in sorted(map(int, versions)):
             yield name, version, versions[str(version)]
+
+
+def _is_one(app: App, cls: type[Event], sample: dict[str, Any]) -> bool:
+    """A schema does not say all that a class asks for, and not every pattern is met by a guess."""
+    try:
+        app.registry.decode(cls.__message_name__, cls.__schema_version__, msgspec.json.encode(sample))
+    except HistoryError:
+        return False
+    return True
 
 
 def _samples(schema: dict[str, Any]) -> list[dict[str, Any]]:

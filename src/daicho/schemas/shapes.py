@@ -1,5 +1,6 @@
 """The fields of a message class, from its JSON schema, and an example that it accepts."""
 
+import re
 from typing import Any, cast
 
 import msgspec
@@ -16,6 +17,14 @@ _EXAMPLES = {
     "uuid": "018f4c9e-7a34-7cc1-8f2e-5d1b0a9c6e11",
     "decimal": "9.90",
 }
+_GUESSES = (
+    "name@example.org",
+    "https://example.org",
+    *("A", "AB", "ABC", "ABCD", "a", "ab", "abc", "abcd"),
+    *(digits[:n] for digits in ["1234567890123456"] for n in range(1, 17)),
+    *("A1", "A-1", "AB12", "AB-12", "123-4567", "03-1234-5678", "+81312345678", "#aabbcc", "1.0", "1.0.0"),
+)
+"""Texts of kinds that patterns are often about."""
 
 
 def schema_of(cls: type[Any]) -> Schema:
@@ -151,7 +160,19 @@ def _example(schema: Schema, definitions: dict[str, Schema], name: str, depth: i
         case "null":
             return None
         case _:
-            return _EXAMPLES.get(schema.get("format", ""), f"{name}-1")
+            return _text(schema, name)
+
+
+def _text(schema: Schema, name: str) -> str:
+    """One that keeps to length and pattern, if a guess does."""
+    first = _EXAMPLES.get(schema.get("format", ""), f"{name}-1")
+    least, most, pattern = schema.get("minLength", 0), schema.get("maxLength"), schema.get("pattern", "")
+
+    def fits(text: str) -> bool:
+        return len(text) >= least and (most is None or len(text) <= most) and bool(re.search(pattern, text))
+
+    guesses = (first, first[:most].ljust(least, "x"), *_GUESSES)
+    return next(filter(fits, guesses), first)
 
 
 def _number(schema: Schema) -> Any:
