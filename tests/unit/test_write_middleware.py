@@ -505,6 +505,28 @@ async def test_while_one_half_of_busy_callers_is_at_work_the_other_half_is_under
     assert mode(store.groups) == 4, store.groups
 
 
+class RefusingStore(TimedStore):
+    """Cannot take the last request of its first group."""
+
+    async def append(self, requests: Sequence[AppendRequest]) -> list[Appended | Exception]:
+        answers = await super().append(requests)
+        return [*answers[:-1], StoreFull("the disk is full")] if len(self.groups) == 1 else answers
+
+
+async def test_who_is_told_in_the_second_half_and_has_to_be_tried_alone_is_not_forgotten() -> None:
+    store = RefusingStore(takes=0.001)
+    appender = Appender(store)  # type: ignore[arg-type]
+    appender._told = 0.0  # long ago: callers are taken for busy ones
+    first = [appender.submit(request(n)) for n in range(8)]
+    follower = appender.submit(request(7), after=first[-1])
+    async with asyncio.timeout(20):
+        assert all(isinstance(answer, Appended) for answer in await asyncio.gather(*first))
+        with pytest.raises(ConcurrencyError):
+            await follower
+    assert store.groups == [8, 1]
+    await appender.close()
+
+
 class EagerStore(SlowStore):
     """Begins a lone append at once, unless it is told not to; a test answers it."""
 

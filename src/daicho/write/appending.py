@@ -181,7 +181,7 @@ class Appender:
                     self._tell_all(answers)
                     continue
                 else:
-                    half = len(answers) // 2
+                    half = len(answers) // 2  # told before this goes on: one of them may have to be tried again
                     loop.call_soon(self._tell_all, answers[half:])
                     self._tell_all(answers[:half])
                 await asyncio.sleep(0)  # those who were told may come back
