@@ -25,7 +25,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daicho.adapters.views.mongodb import MongoReadStore, parse_url
+from daicho.adapters.views.mongodb import MongoReadStore, committing, parse_url
 from daicho.adapters.views.mongodb.ordering import sortable_decimal, sortable_moment, sortable_structure
 from daicho.core.errors import BadUrl, InvalidMessage, LostLease, StoreFailed, StoreUnavailable, WiringError
 from daicho.core.messages import Row
@@ -293,6 +293,25 @@ class OnServer(ReadStoreContract):
             await short.commit(rows(1, {"k": Everything(number=1)}))
             assert await short.get(TABLE, "k") == Everything(number=1)
         server.kill()
+
+    async def test_a_foreign_unique_index_is_told_of_and_not_waited_for(
+        self, store: ReadStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What it refuses as a duplicate has no document that could be found and replaced."""
+        assert isinstance(store, MongoReadStore)
+        monkeypatch.setattr(committing, "_PATIENCE", 0.1)
+        await store.open_table(TABLE)
+        with pymongo.MongoClient[dict[str, Any]](store.url) as client:
+            database = client.get_default_database()
+            database["everything__1"].create_index("number", unique=True)
+            database[committing.POSITIONS].create_index("token", unique=True)
+        await store.fence(PROCESSOR, 1)
+        await store.commit(rows(1, {"k": Everything(number=1)}))
+        with pytest.raises(StoreFailed, match=r"'everything__1' refuses documents[\s\S]*drop unique indexes"):
+            await store.commit(rows(2, {"other": Everything(number=1)}))
+        with pytest.raises(StoreFailed, match=f"'{committing.POSITIONS}' refuses documents"):
+            await store.fence("projection:other", 1)
+        assert await store.get(TABLE, "other") is None
 
     @pytest.mark.slow
     async def test_through_kills_in_the_middle_of_commits_no_row_goes_back_or_is_missing(

@@ -93,6 +93,30 @@ async def test_an_append_with_inline_work_whose_acknowledgement_is_lost_happened
     assert [position for position, _, _, _ in stored(postgres_url)] == list(answer.positions)
 
 
+async def test_a_statement_that_breaks_each_new_connection_is_told_of_and_the_next_is_served(
+    postgres_url: str,
+) -> None:
+    """Of a server that dies of it, or a pooler that cuts what takes it too long: nobody tries for ever."""
+    with PostgresProxy(port_of(postgres_url)) as proxy:
+        store = store_at(f"{proxy.through(postgres_url)}?reconnect_within=0.3")
+        await store.open()
+        await store.append([request("before", "a")])
+        traps = [proxy.cut_before(pattern) for pattern in (b"deadly", b".append") for _ in range(1000)]
+        with pytest.raises(StoreUnavailable, match="does not answer"):
+            await asyncio.wait_for(store.read(Selection(stream="deadly"), limit=9), 10)
+        with pytest.raises(OutcomeUnknown, match=r"each new one as well[\s\S]*same ids"):
+            await asyncio.wait_for(store.append([request("order-1", "a", "b")]), 10)
+        assert sum(trap.sprung for trap in traps) >= 6
+        for trap in traps:
+            trap.is_set = False
+        [answer] = await store.append([request("order-1", "a", "b")])
+        assert isinstance(answer, Appended)
+        await store.close()
+    assert [(stream, version) for _, stream, version, _ in stored(postgres_url)] == [
+        ("before", 1), ("order-1", 1), ("order-1", 2),
+    ]  # fmt: skip
+
+
 async def test_a_server_that_stays_away_leaves_the_outcome_unknown_and_a_retry_finds_it(own_postgres: Postgres) -> None:
     url = own_postgres.url
     with PostgresProxy(own_postgres.port) as proxy:

@@ -6,6 +6,7 @@ builds into the user's cache folder; FerretDB takes a minute and a half of two c
 """
 
 import fcntl
+import hashlib
 import os
 import shutil
 import subprocess
@@ -60,8 +61,19 @@ func main() {
 _JAVA_MAIN = """\
 import de.bwaldvogel.mongo.MongoServer;
 import de.bwaldvogel.mongo.MongoVersion;
+import de.bwaldvogel.mongo.backend.QueryResult;
 import de.bwaldvogel.mongo.backend.h2.H2Backend;
+import de.bwaldvogel.mongo.bson.Document;
+import de.bwaldvogel.mongo.wire.message.MongoMessage;
+import de.bwaldvogel.mongo.wire.message.MongoQuery;
+import io.netty.channel.Channel;
 import java.util.List;
+import java.util.concurrent.Executors;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.Lock;
+import java.util.concurrent.locks.ReentrantReadWriteLock;
+import java.util.function.Supplier;
+import org.h2.mvstore.MVStore;
 
 public class Main {
     // pymongo talks to nothing older than 4.4, and the server can do what we need of it
@@ -70,16 +82,55 @@ public class Main {
         public int getWireVersion() { return 9; }
     }
 
+    // a document and its place in the index are two writes: what is kept between them is damaged after a kill
+    static class Whole extends H2Backend {
+        private final ReentrantReadWriteLock commands = new ReentrantReadWriteLock(true);
+
+        Whole(String file) {
+            super(new MVStore.Builder().fileName(file).autoCommitDisabled().open());
+        }
+
+        void keep() {
+            during(commands.writeLock(), () -> getMvStore().commit());
+        }
+
+        @Override
+        public Document handleMessage(MongoMessage message) {
+            return during(commands.readLock(), () -> super.handleMessage(message));
+        }
+
+        @Override
+        public Document handleCommand(Channel channel, String database, String command, Document query) {
+            return during(commands.readLock(), () -> super.handleCommand(channel, database, command, query));
+        }
+
+        @Override
+        public QueryResult handleQuery(MongoQuery query) {
+            return during(commands.readLock(), () -> super.handleQuery(query));
+        }
+
+        private static <T> T during(Lock lock, Supplier<T> work) {
+            lock.lock();
+            try {
+                return work.get();
+            } finally {
+                lock.unlock();
+            }
+        }
+    }
+
     public static void main(String[] arguments) {
-        H2Backend backend = new H2Backend(arguments[1]);
+        Whole backend = new Whole(arguments[1]);
         backend.version(new Younger());
         MongoServer server = new MongoServer(backend);
         server.bind("127.0.0.1", Integer.parseInt(arguments[0]));
         Runtime.getRuntime().addShutdownHook(new Thread(server::shutdown));
+        Executors.newSingleThreadScheduledExecutor().scheduleWithFixedDelay(backend::keep, 1, 1, TimeUnit.SECONDS);
     }
 }
 """
 
+_JAVA_FROM = f"de.bwaldvogel:mongo-java-server-h2-backend:{JAVA_SERVER}"
 _POM = f"""\
 <project><modelVersion>4.0.0</modelVersion><groupId>tests</groupId><artifactId>tests</artifactId><version>1</version>
 <dependencies><dependency><groupId>de.bwaldvogel</groupId><artifactId>mongo-java-server-h2-backend</artifactId>
@@ -148,7 +199,8 @@ class FerretDB(MongoServer):
 
 
 class JavaServer(MongoServer):
-    """mongo-java-server on an H2 file, which it writes once a second: kill -9 takes the last second along.
+    """mongo-java-server on an H2 file, written once a second and between commands (see Main): kill -9 takes the last
+    second along, whole.
 
     Wrong: texts are ordered by UTF-16 and not by code points; there is no command `hello`, and it says that it is too
     old for pymongo unless told otherwise (see Main); instead of refusing a document over 16 MB it hangs up. Slow: only
@@ -156,7 +208,7 @@ class JavaServer(MongoServer):
     """
 
     name = "mongo-java-server"
-    from_registry = f"de.bwaldvogel:mongo-java-server-h2-backend:{JAVA_SERVER}"
+    from_registry = f"{_JAVA_FROM}:{hashlib.sha256(_JAVA_MAIN.encode()).hexdigest()[:12]}"
 
     @staticmethod
     def build(folder: Path) -> None:

@@ -19,7 +19,7 @@ from daicho.adapters.stores.postgres.aside import Taken
 from daicho.adapters.stores.postgres.columns import Columns
 from daicho.adapters.stores.postgres.epochs import PostgresEpochs
 from daicho.adapters.stores.postgres.failures import is_lost, is_promoted, is_refused, translated
-from daicho.adapters.stores.postgres.lines import Rows
+from daicho.adapters.stores.postgres.lines import Losses, Rows
 from daicho.adapters.stores.postgres.places import Places
 from daicho.adapters.stores.postgres.reading import query, stored_events
 from daicho.adapters.stores.postgres.requests import Group, independent, single_event
@@ -49,10 +49,10 @@ class _Overtaken(Exception):
         self.again = again
 
 
-def unknown(url: str, why: str) -> OutcomeUnknown:
+def unknown(url: str, why: str, *, then: str = "the server cannot be reached again") -> OutcomeUnknown:
     return OutcomeUnknown(
         f"the connection to {url} broke in the middle of an append",
-        why=f"and the server cannot be reached again: {why}",
+        why=f"and {then}: {why}",
         do="append the same events again, under the same ids: it cannot double",
     )
 
@@ -134,7 +134,7 @@ class PostgresAppending(PostgresEpochs):
 
     async def _written(self, group: Columns | Group, again: bool) -> tuple[Rows, bool]:
         """Executes the statement until its outcome is known; and whether it may have been executed before."""
-        line, tries = self._opened().writer, 0
+        line, tries, losses = self._opened().writer, 0, Losses(self._location.reconnect_within)
         while True:
             tries += 1
             try:
@@ -154,6 +154,8 @@ class PostgresAppending(PostgresEpochs):
                 if is_lost(error) or (is_refused(error) and self._opened().seat.writes):
                     again = again or is_lost(error)
                     await line.hang_up()
+                    if losses.too_many():
+                        raise unknown(self._location.url, str(error), then="each new one as well") from error
                     continue
                 if is_promoted(error) and tries < _TRIES:
                     await self._renew()

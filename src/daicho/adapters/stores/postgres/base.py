@@ -12,7 +12,7 @@ from psycopg.pq import TransactionStatus
 from daicho.adapters.stores.postgres.aside import Aside
 from daicho.adapters.stores.postgres.failures import is_lost, is_outdated, is_refused, translated
 from daicho.adapters.stores.postgres.head import Head
-from daicho.adapters.stores.postgres.lines import Connection, Line, Lines, Rows
+from daicho.adapters.stores.postgres.lines import Connection, Line, Lines, Losses, Rows
 from daicho.adapters.stores.postgres.location import parse_url
 from daicho.adapters.stores.postgres.queries import in_schema, queries_for
 from daicho.adapters.stores.postgres.recent import Recent
@@ -129,12 +129,13 @@ class Part:
         """Answers of a statement that changes nothing; asked again if the connection breaks."""
         lines = self._opened().lines
         line = await lines.take()
+        losses = Losses(self._location.reconnect_within)
         try:
             while True:
                 try:
                     return (await line.execute(text, values))[0]
                 except psycopg.Error as error:
-                    if not is_lost(error) and not is_outdated(error):
+                    if not (is_lost(error) or is_outdated(error)) or losses.too_many():
                         raise translated(error, self._location.url) from error
                     await line.hang_up()  # the next try gets a new connection, or StoreUnavailable
         finally:

@@ -19,7 +19,7 @@ from daicho.adapters.stores.postgres.prompt import Connection, Prompt, Rows, Tol
 from daicho.adapters.stores.postgres.seat import Seat
 from daicho.core.errors import StaleServer, StoreBusy, StoreClosed, StoreReadOnly, StoreUnavailable
 
-__all__ = ["SETTINGS", "Connection", "Line", "Lines", "Rows", "Told", "raw_json"]
+__all__ = ["SETTINGS", "Connection", "Line", "Lines", "Losses", "Rows", "Told", "raw_json"]
 
 # Without bitmap scans, what is read in the order of an index is not sorted anew: before the first ANALYZE the planner
 # takes a page of the log for a handful of rows, gathers all that lie behind it, and sorts them for each page.
@@ -32,6 +32,7 @@ set_config('jit', 'off', false),
 set_config('enable_bitmapscan', 'off', false),
 set_config('client_min_messages', 'warning', false)"""
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.02, 0.5
+_LOSSES = 3
 _OID_BYTEA = 17
 
 log = logging.getLogger("daicho.postgres")
@@ -42,6 +43,22 @@ def raw_json(adapters: AdaptersMap) -> None:
     as_bytes = adapters.get_loader(_OID_BYTEA, Format.BINARY)
     assert as_bytes is not None
     adapters.register_loader("json", as_bytes)
+
+
+class Losses:
+    """Of the connections that one statement lost. A server that goes away and comes back costs one or two; if each new
+    one breaks in its turn, it is the statement: it is too slow for whoever cuts the wire, or the server dies of it."""
+
+    def __init__(self, within: float) -> None:
+        """`within`: seconds from the first loss on, in which it is tried again."""
+        self._within, self._count, self._deadline = within, 0, 0.0
+
+    def too_many(self) -> bool:
+        """Counts one."""
+        self._count += 1
+        if self._count == 1:
+            self._deadline = time.monotonic() + self._within
+        return self._count >= _LOSSES and time.monotonic() > self._deadline
 
 
 class Line:

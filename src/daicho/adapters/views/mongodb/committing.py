@@ -1,6 +1,7 @@
 """Writing without transactions: rows that guard themselves first, then the position that vouches for them."""
 
 import asyncio
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -11,7 +12,7 @@ from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
 from pymongo import ReplaceOne, ReturnDocument
 from pymongo.asynchronous.collection import AsyncCollection
-from pymongo.errors import BulkWriteError, DuplicateKeyError
+from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
 from pymongo.read_concern import ReadConcern
 
 from daicho.adapters.views.mongodb.failures import only_duplicates
@@ -31,6 +32,8 @@ _AT_ONCE, _LARGEST_QUESTION = 5000, 4_000_000
 _LARGEST = 16 * 1024 * 1024
 """Bytes of a document. Some servers close the connection when they get a larger one."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.005, 0.2
+_PATIENCE = 10.0
+"""Seconds for others who write the same at the same time. Then it is told that this does not end by itself."""
 
 
 class Written(msgspec.Struct, frozen=True):
@@ -93,6 +96,28 @@ class Commit:
             await _move(database, advance, again)
 
 
+class _Patience:
+    """Between attempts that others got in the way of. Whoever stands in the way for good is no competitor: a unique
+    index of somebody else's, or an index that has what its collection lacks."""
+
+    def __init__(self, collection: str) -> None:
+        self._collection, self._pause = collection, _FIRST_PAUSE
+        self._deadline = time.monotonic() + _PATIENCE
+
+    async def pause(self, refused: PyMongoError | None) -> None:
+        """Raises StoreFailed when it has lasted too long."""
+        if time.monotonic() > self._deadline:
+            raise StoreFailed(
+                f"{self._collection!r} refuses documents as duplicates that it does not find",
+                why=str(refused)[:500] if refused else "others replaced the same documents all the time",
+                do="drop unique indexes that are not Daicho's; if there are none, `validate` the collection in MongoDB"
+                " and rebuild the read model if it is damaged",
+                collection=self._collection,
+            ) from refused
+        await asyncio.sleep(self._pause)
+        self._pause = min(self._pause * 2, _LONGEST_PAUSE)
+
+
 def in_pieces(keys: Iterable[str]) -> Iterator[list[str]]:
     """Each key once."""
     piece: list[str] = []
@@ -115,18 +140,18 @@ def _settled(database: Database, name: str) -> AsyncCollection[Document]:
 async def _put(database: Database, name: str, documents: Mapping[str, Written]) -> None:
     """Until each row has seen at least as much. Rows that are there and newer stay as they are."""
     collection = _settled(database, name)
-    pause = _FIRST_PAUSE
+    patience = _Patience(name)
     waiting = documents
     while True:
         there = await _positions(collection, waiting)
         fresh = [each for key, each in waiting.items() if key not in there]
         newer = [each for key, each in waiting.items() if key in there and there[key] < each.position]
-        if await _insert(collection, fresh) and await _replace(collection, newer):
+        refused = await _insert(collection, fresh)
+        if refused is None and await _replace(collection, newer):
             return
         # somebody else was faster with some of them: they may have to be replaced, or have been swept
         waiting = {each.key: each for each in (*fresh, *newer)}
-        await asyncio.sleep(pause)
-        pause = min(pause * 2, _LONGEST_PAUSE)
+        await patience.pause(refused)
 
 
 async def _positions(collection: AsyncCollection[Document], keys: Iterable[str]) -> dict[str, int]:
@@ -137,16 +162,16 @@ async def _positions(collection: AsyncCollection[Document], keys: Iterable[str])
     return found
 
 
-async def _insert(collection: AsyncCollection[Document], rows: Sequence[Written]) -> bool:
-    """Whether none of them was there."""
+async def _insert(collection: AsyncCollection[Document], rows: Sequence[Written]) -> PyMongoError | None:
+    """That some were there, if it is so."""
     if rows:
         try:
             await collection.insert_many([each.document for each in rows], ordered=False)
         except BulkWriteError as error:
             if not only_duplicates(error):
                 raise
-            return False
-    return True
+            return error
+    return None
 
 
 async def _replace(collection: AsyncCollection[Document], rows: Sequence[Written]) -> bool:
@@ -162,6 +187,7 @@ async def _replace(collection: AsyncCollection[Document], rows: Sequence[Written
 async def fence(database: Database, processor: str, token: int) -> int | None:
     """Raises LostLease."""
     collection = _settled(database, POSITIONS)
+    patience = _Patience(POSITIONS)
     while True:
         try:
             found = await collection.find_one_and_update(
@@ -170,11 +196,12 @@ async def fence(database: Database, processor: str, token: int) -> int | None:
                 upsert=True,
                 return_document=ReturnDocument.AFTER,
             )
-        except DuplicateKeyError:
+        except DuplicateKeyError as error:
             # there is one with a newer token, or somebody made one in this very moment
             found = await collection.find_one({"_id": processor})
             if found is not None and found["token"] > token:
                 raise _lost(processor, token, found) from None
+            await patience.pause(error)
         else:
             position = None if found is None else found.get("position")
             return None if position is None else int(position)
