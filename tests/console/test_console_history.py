@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -99,6 +100,17 @@ def test_an_order_is_explained_in_five_clicks(shop_console: ShopConsole, page: P
     page.get_by_role("link", name="Tree").click()  # 4
     page.get_by_role("link", name="payment.declined", exact=True).click()  # 5
     expect(page.locator("main")).to_contain_text("1290.00 is over the limit of 1000")
+
+
+@pytest.mark.parametrize("asked", ["/search?q=order-o-5", "/travel?stream=order-o-5"])
+def test_a_question_with_one_answer_leads_to_it_and_back_leads_to_where_it_was_asked(
+    shop_console: ShopConsole, page: Page, asked: str
+) -> None:
+    page.goto(f"{shop_console.url}/projections")
+    page.goto(f"{shop_console.url}{asked}")
+    expect(page).to_have_url(re.compile("/(streams|travel)/order-o-5$"))
+    page.go_back()
+    expect(page).to_have_url(f"{shop_console.url}/projections")
 
 
 def test_the_diagram_has_the_components_and_what_went_between_them(shop_console: ShopConsole, page: Page) -> None:
@@ -228,6 +240,7 @@ def test_nothing_in_an_event_becomes_markup(shop_console: ShopConsole, page: Pag
         page.goto(f"{shop_console.url}/flow/{flow}?as={kind}")
         expect(page.locator("main")).to_contain_text("CreateOrder")
     page.goto(f"{shop_console.url}/search?q={stream_path}")
+    expect(page).to_have_url(f"{shop_console.url}/streams/{stream_path}")
     page.goto(f"{shop_console.url}/events?actor=%22%3E%3Cscript%3Ehacked%3D1%3C%2Fscript%3E")
     expect(page.locator("main")).to_contain_text("No event meets this.")
     assert page.evaluate("typeof hacked === 'undefined'")

@@ -3,12 +3,13 @@
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from inspect import isawaitable
 from typing import Any
 from urllib.parse import unquote
 
 from nicegui import Client, app, ui
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp
 
 from daicho.console.screen import Place, Screen
@@ -92,9 +93,8 @@ def _builder(screen: Screen) -> Callable[[Request], Awaitable[Response | None]]:
                 not_allowed(place)
                 return None
             built: Any = screen.build(place)
-            if built is not None:
-                await built
-        return None
+            target = await built if isawaitable(built) else built
+        return None if target is None else RedirectResponse(target)
 
     return page
 

@@ -29,7 +29,7 @@ Group: TypeAlias = Literal["now", "history", "write", "read", "flow", "system", 
 GROUPS: tuple[Group, ...] = ("now", "history", "write", "read", "flow", "system", "govern")
 """In the order of the side navigation. Their names: `group.now`, ... in `words`."""
 
-Build: TypeAlias = Callable[["Place"], Awaitable[None] | None]
+Build: TypeAlias = Callable[["Place"], Awaitable[str | None] | str | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,8 @@ class Screen:
     """The key of its name in its words."""
     group: Group
     build: Build
-    """Fills the page; may be async. What it needs from outside comes with the `Place`."""
+    """Fills the page, or returns a link of the `Place` that the visitor is sent to instead; may be async. What it needs
+    from outside comes with the `Place`."""
     words: Words
     """Its texts, as `{"streams.title": ("Streams", "ストリーム")}`: English and Japanese."""
     needs: Right = "look"

@@ -14,16 +14,17 @@ WORDS: Words = {"search.title": ("Search", "検索")}
 _MOST = 20
 
 
-async def build(place: Place) -> None:
+async def build(place: Place) -> str | None:
     typed = place.query.get("q", "").strip()[:300]
     found = await _found(place, typed)
     if len(found) == 1:
-        ui.navigate.to(found[0][1].removeprefix(place.root))  # NiceGUI puts it in front again
+        return found[0][1]
     with ui.element("div").classes("d-panel d-stack"):
         for text, target in found:
             anchor(text, target).classes("d-link")
         if not found:
             empty(place, place.t("shell.search.nothing"), fill="daicho trace ID", icon="search_off")
+    return None
 
 
 async def _found(place: Place, typed: str) -> list[tuple[str, str]]:

@@ -64,13 +64,10 @@ WORDS: Words = {
 }
 
 
-async def build(place: Place) -> None:
-    ui.label(place.t("travel.lead")).classes("d-lead")
+async def build(place: Place) -> str | None:
     if typed := place.query.get("stream", "").strip():
-        ui.navigate.to(
-            place.link("/travel/{stream}", stream=typed).removeprefix(place.root)
-        )  # it is put in front again
-        return
+        return place.link("/travel/{stream}", stream=typed)
+    ui.label(place.t("travel.lead")).classes("d-lead")
     with ui.element("form").classes("d-filters").props('method="get"'):
         _field("stream", place.t("travel.stream"), "", "search")
         _submit(place.t("travel.go"))
@@ -79,7 +76,7 @@ async def build(place: Place) -> None:
     names = list(dict.fromkeys(each.stream for each in recent if category_of(each.stream) in known))
     if not names:
         empty(place, place.t("travel.none"), fill="daicho send ...", icon="history")
-        return
+        return None
     with ui.element("div").classes("d-cards"):
         for name in names[:40]:
             last = next(each for each in recent if each.stream == name)
@@ -87,6 +84,7 @@ async def build(place: Place) -> None:
                 badge(category_of(name), "policy")
                 ui.label(id_of(name)).classes("d-strong")
                 ui.label(f"v{last.version} · {last.type}").classes("d-dim")
+    return None
 
 
 async def build_one(place: Place) -> None:
