@@ -17,14 +17,12 @@ _MOST = 20
 async def build(place: Place) -> str | None:
     typed = place.query.get("q", "").strip()[:300]
     found = await _found(place, typed)
-    if len(found) == 1:
-        return found[0][1]
     with ui.element("div").classes("d-panel d-stack"):
         for text, target in found:
             anchor(text, target).classes("d-link")
         if not found:
             empty(place, place.t("shell.search.nothing"), fill="daicho trace ID", icon="search_off")
-    return None
+    return found[0][1] if len(found) == 1 else None
 
 
 async def _found(place: Place, typed: str) -> list[tuple[str, str]]:
