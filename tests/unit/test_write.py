@@ -379,6 +379,23 @@ async def test_a_conflict_in_the_store_names_the_events_in_the_way(sqlite: str) 
         assert [(e.version, e.actor, e.causation_id) for e in caught.value.events] == [(2, "bob", theirs.command_id)]
 
 
+async def test_whoever_expected_an_older_version_is_told_the_events_that_came_since(url: str) -> None:
+    async with App(Account, store=url) as app:
+        await app.send(Deposit(account="a", amount=1))
+        second = await app.send(Deposit(account="a", amount=2), actor="bob")
+        third = await app.send(Deposit(account="a", amount=3))
+        with pytest.raises(ConcurrencyError, match="not 1") as caught:
+            await app.send(Deposit(account="a", amount=1), expected=1)
+        assert [(e.version, e.actor) for e in caught.value.events] == [(2, "bob"), (3, None)]
+        assert [e.causation_id for e in caught.value.events] == [second.command_id, third.command_id]
+        with pytest.raises(ConcurrencyError, match="not ABSENT") as caught:
+            await app.send(Deposit(account="a", amount=1), expected=ABSENT)
+        assert [e.version for e in caught.value.events] == [1, 2, 3]
+        with pytest.raises(ConcurrencyError, match="not 9") as caught:
+            await app.send(Deposit(account="a", amount=1), expected=9)
+        assert caught.value.events == ()
+
+
 # -- idempotency --------------------------------------------------------------------------------------------------
 
 

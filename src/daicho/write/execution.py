@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 
 from daicho.core.behaviour import Behaviour
 from daicho.core.collaborators import Supply
-from daicho.core.conditions import ANY, AppendCondition, Criteria, holds
+from daicho.core.conditions import ANY, AppendCondition, Criteria, Expected, holds
 from daicho.core.errors import ConcurrencyError, Rejected, UnknownMessage
 from daicho.core.founding import FOUNDED
 from daicho.core.messages import Command, Context, Event, Receipt
@@ -41,6 +41,7 @@ __all__ = ["Execution", "Inline"]
 
 Inline: TypeAlias = Callable[[InlineTransaction, Sequence[StoredEvent]], None]
 _TRIES = 16
+_NAMED_AT_MOST = 20  # events in the way that an error carries
 
 
 class Execution:
@@ -116,11 +117,7 @@ class Execution:
                 if not fresh:
                     held, fresh = await self._refreshed(stream, held), True
                     continue
-                raise ConcurrencyError(
-                    f"{stream} is at version {held.version}, not {envelope.expected}",
-                    expected=envelope.expected,
-                    actual=held.version,
-                )
+                raise await self._overtaken(stream, held.version, envelope.expected)
             base = held.version
             try:
                 state = behaviour.decide(held.state, envelope.command, self._extras(envelope), events)
@@ -264,9 +261,7 @@ class Execution:
         held = await self._repository.load(behaviour, stream)
         base = held.version
         if envelope.expected is not None and not holds(envelope.expected, base):
-            raise ConcurrencyError(
-                f"{stream} is at version {base}, not {envelope.expected}", expected=envelope.expected, actual=base
-            )
+            raise await self._overtaken(stream, base, envelope.expected)
         events: list[Event] = []
         held.state = behaviour.decide(held.state, envelope.command, self._extras(envelope), events, numbering)
         if not events:
@@ -325,6 +320,17 @@ class Execution:
             for key in keys:
                 await turns.enter_async_context(self._turns.setdefault(key, asyncio.Lock()))
             yield
+
+    async def _overtaken(self, stream: str, version: int, expected: Expected) -> ConcurrencyError:
+        """With the events that the caller did not know of, as the store tells a conflict that it finds itself."""
+        seen = expected if isinstance(expected, int) else 0
+        unseen = Selection(stream=stream, after_version=seen, up_to_version=version, beyond_head=True)
+        return ConcurrencyError(
+            f"{stream} is at version {version}, not {expected!r}",
+            expected=expected,
+            actual=version,
+            events=tuple(await self._store.read(unseen, limit=_NAMED_AT_MOST)) if seen < version else (),
+        )
 
     def _extras(self, envelope: Envelope) -> tuple[Any, ...]:
         supply = self._supplies.get(type(envelope.command))
