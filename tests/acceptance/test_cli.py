@@ -548,7 +548,8 @@ def test_skipping_asks_and_keeps_the_reason(run: Run) -> None:
     assert "Aborted" in run("dlq", "skip", number, "--reason", "a test", stdin="n\n", exit_code=1).stderr
     run("dlq", "skip", number, "--reason", " ", exit_code=2)
     run("dlq", "skip", number, exit_code=2)
-    run("dlq", "skip", number, "--reason", "a test", stdin="y\n")
+    skipped = run("dlq", "skip", number, "--reason", "a test", "-o", "json", stdin="y\n")
+    assert data_of(skipped) == {"skipped": int(number), "reason": "a test"}  # the question is not among it
     assert data_of(run("dlq", "list", "-o", "json")) == []
     assert data_of(run("dlq", "show", number, "-o", "json"))["reason"] == "a test"
     assert "D405" in run("dlq", "skip", number, "--reason", "again", "--yes", exit_code=1).stderr
@@ -719,6 +720,22 @@ def test_a_backup_is_a_store(shop: Run, store: str, tmp_path: Path) -> None:
     assert "exists" in shop("backup", "copy.db", exit_code=3).stderr
 
 
+def test_what_comes_and_goes_is_told_to_programs_too(shop: Run, tmp_path: Path) -> None:
+    told = data_of(shop("export", "all.jsonl", "-o", "json"))
+    assert (told["file"], told["events"]) == ("all.jsonl", 5)
+    other = f"sqlite:///{tmp_path / 'other.db'}?durability=relaxed"
+    for new, old in ((5, 0), (0, 5)):
+        told = data_of(CliRunner().invoke(main, ["--store", other, "import", "all.jsonl", "-o", "json"]))
+        assert (told["imported"], told["there_already"]) == (new, old)
+    told = data_of(shop("backup", "copy.db", "-o", "json"))
+    assert (told["file"], told["bytes"]) == ("copy.db", Path("copy.db").stat().st_size)
+    at = f"sqlite:///{tmp_path / 'again.db'}"
+    for kept in (None, str(tmp_path / "again.db.before-restore")):
+        told = data_of(CliRunner().invoke(main, ["--store", at, "restore", "copy.db", "--force", "-o", "json"]))
+        assert told == {"store": str(tmp_path / "again.db"), "head": "position 5", "kept": kept}
+    assert "name a FILE" in shop("export", "-", "-o", "json", exit_code=2).stderr  # events go there
+
+
 # -- settings and what is wrong with them ------------------------------------------------------------------------------
 
 
@@ -808,7 +825,7 @@ def test_a_processor_that_is_paused_from_outside_stays_where_it_is(shop: Run) ->
     assert "paused orders" in shop("processor", "pause", "orders").stdout
     shop("send", "PlaceOrder", "--set", "order_id=o9", "--set", "sku=x", "--set", "quantity=1")
     assert (standing(shop, "orders")["state"], standing(shop, "orders")["position"]) == ("paused", before)
-    shop("processor", "resume", "orders")
+    assert data_of(shop("processor", "resume", "orders", "-o", "json")) == {"resumed": "orders"}
     shop("send", "PlaceOrder", "--set", "order_id=o10", "--set", "sku=x", "--set", "quantity=1", "--wait")
     assert standing(shop, "orders")["position"] > before + 1
     assert "no processor 'nobody'" in shop("processor", "pause", "nobody", exit_code=1).stderr

@@ -109,3 +109,5 @@ def test_compensate_is_done_by_who_runs_the_app(run: Run, store: str) -> None:
 def test_nudge_says_whether_there_was_anything_to_do(run: Run) -> None:
     assert run("nudge", "fulfilment", "o-0").stdout == "fulfilment o-0 waits for nothing that could be nudged\n"
     assert run("nudge", "fulfilment", "o-1").stdout == "nudged fulfilment o-1\n"  # its deadline is long past
+    told = data_of(run("nudge", "fulfilment", "o-0", "-o", "json"))
+    assert told == {"process": "fulfilment", "key": "o-0", "nudged": False}

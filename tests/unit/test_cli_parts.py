@@ -1,6 +1,7 @@
 """The pieces of the command line that need no store."""
 
 import gzip
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -290,6 +291,31 @@ def test_every_verb_has_help(verb: str) -> None:
     command = main.get_command(click.Context(main), verb)
     assert command is not None
     assert command.help
+
+
+DOCUMENTS = {"openapi", "asyncapi", "migrate sql"}
+UNTIL_ENDED = {"run", "dev", "shell"}
+
+
+def verbs(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:
+    if not isinstance(command, click.Group):
+        yield " ".join(path), command
+        return
+    context = click.Context(command)
+    for name in command.list_commands(context):
+        within = command.get_command(context, name)
+        assert within is not None
+        yield from verbs(within, (*path, name))
+
+
+def test_every_verb_prints_for_people_and_for_programs() -> None:
+    """But for those that print a document as it is, or serve until they are ended."""
+    only_for_people = {
+        name
+        for name, verb in verbs(main)
+        if not any(param.name == "output" and "--output" in param.opts for param in verb.params)
+    }
+    assert only_for_people == DOCUMENTS | UNTIL_ENDED
 
 
 def test_gzip_is_written_the_same_every_time(tmp_path: Path) -> None:

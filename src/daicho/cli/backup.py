@@ -7,6 +7,7 @@ import click
 
 from daicho.cli.group import Verb
 from daicho.cli.opening import looking
+from daicho.cli.output import output_option, print_done
 from daicho.cli.progress import Progress
 from daicho.settings import Settings
 
@@ -15,8 +16,9 @@ __all__ = ["backup"]
 
 @click.command(cls=Verb)
 @click.argument("file", type=click.Path(path_type=Path))
+@output_option
 @click.pass_obj
-def backup(settings: Settings, file: Path) -> None:
+def backup(settings: Settings, file: Path, output: str) -> None:
     """Copies the store to the new FILE, at one moment, and verifies the copy. The copy is itself a store."""
 
     async def run() -> float:
@@ -27,4 +29,6 @@ def backup(settings: Settings, file: Path) -> None:
                 return progress.seconds
 
     seconds = asyncio.run(run())
-    click.echo(f"{file}: {file.stat().st_size / 2**20:.1f} MiB in {seconds:.1f} s, verified", err=True)
+    size = file.stat().st_size
+    sentence = f"{file}: {size / 2**20:.1f} MiB in {seconds:.1f} s, verified"
+    print_done(output, sentence, {"file": str(file), "bytes": size, "seconds": round(seconds, 3)}, err=True)

@@ -12,7 +12,7 @@ from daicho.cli.group import Family
 from daicho.cli.letters import LETTER_COLUMNS, letter_numbered, letter_row, letters_of
 from daicho.cli.moments import moment
 from daicho.cli.opening import Look, looking, running
-from daicho.cli.output import Rows, output_option, print_record
+from daicho.cli.output import Rows, output_option, print_done, print_record
 from daicho.cli.trial import trial_lines
 from daicho.core.errors import InvalidMessage
 from daicho.core.plain import plain
@@ -159,26 +159,30 @@ def try_letter(context: click.Context, number: int, only: bool, output: str) -> 
 @click.option("--older-than", metavar="AGE", required=True, help="Parked longer ago: 12h, 30d, 8w, or before a date.")
 @click.option("--state", "states", multiple=True, type=click.Choice(_CLOSED), default=_CLOSED, show_default=True)
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@output_option
 @click.pass_obj
-def purge(settings: Settings, older_than: str, states: tuple[str, ...], yes: bool) -> None:
+def purge(settings: Settings, older_than: str, states: tuple[str, ...], yes: bool, output: str) -> None:
     """Removes old letters that were retried or skipped. What is still parked is never touched."""
     before = to_text(moment(older_than))
 
     async def run() -> int:
         async with looking(settings) as look:
             if not yes:
-                click.confirm(f"Remove letters that are {' or '.join(states)} and older than {older_than}?", abort=True)
+                question = f"Remove letters that are {' or '.join(states)} and older than {older_than}?"
+                click.confirm(question, abort=True, err=True)
             return await look.storage.purge(before, states)
 
-    click.echo(f"purged {asyncio.run(run())}")
+    purged = asyncio.run(run())
+    print_done(output, f"purged {purged}", {"purged": purged})
 
 
 @dlq.command()
 @click.argument("number", type=int)
 @click.option("--reason", required=True, help="Why it may be left out; stays on record.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@output_option
 @click.pass_obj
-def skip(settings: Settings, number: int, reason: str, yes: bool) -> None:
+def skip(settings: Settings, number: int, reason: str, yes: bool, output: str) -> None:
     """Gives dead letter NUMBER up for good. The event stays in the log; the processor never sees it."""
     if not reason.strip():
         raise InvalidMessage("a skipped event needs a reason", do="say why it may be left out", path="reason")
@@ -187,10 +191,9 @@ def skip(settings: Settings, number: int, reason: str, yes: bool) -> None:
         async with looking(settings) as look:
             letter = await letter_numbered(look.storage, number)
             if not yes:
-                click.confirm(
-                    f"{letter.processor} will never see {letter.type} of {letter.stream}. Skip it?", abort=True
-                )
+                question = f"{letter.processor} will never see {letter.type} of {letter.stream}. Skip it?"
+                click.confirm(question, abort=True, err=True)
             await look.storage.skip(number, reason)
-        click.echo(f"skipped {number}: {reason}")
 
     asyncio.run(run())
+    print_done(output, f"skipped {number}: {reason}", {"skipped": number, "reason": reason})

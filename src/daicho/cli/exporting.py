@@ -13,6 +13,7 @@ import click
 from daicho.cli.filters import Filters, filter_options, selected
 from daicho.cli.group import Verb
 from daicho.cli.opening import looking
+from daicho.cli.output import output_option, print_done
 from daicho.cli.progress import Progress
 from daicho.leaving.exchange import Format, line_writer
 from daicho.settings import Settings
@@ -25,14 +26,17 @@ __all__ = ["export"]
 @click.option("--format", "form", type=click.Choice(["jsonl", "cloudevents"]), default="jsonl", show_default=True)
 @click.option("--force", is_flag=True, help="Replace FILE if it exists.")
 @filter_options
+@output_option
 @click.pass_obj
-def export(settings: Settings, file: str, form: Format, force: bool, wanted: Filters) -> None:
+def export(settings: Settings, file: str, form: Format, force: bool, wanted: Filters, output: str) -> None:
     """Writes every event (or those that meet the filters) to FILE, one JSON line each; gzip if it ends in .gz.
 
     A file appears under its name only when it is complete.
     """
     if file != "-" and Path(file).exists() and not force:
         raise click.BadParameter(f"{file} exists; --force replaces it", param_hint="FILE")
+    if file == "-" and output != "table":
+        raise click.BadParameter("standard output is for the events; name a FILE", param_hint="--output")
     write = line_writer(form)
 
     async def run() -> tuple[int, float]:
@@ -51,7 +55,8 @@ def export(settings: Settings, file: str, form: Format, force: bool, wanted: Fil
                 return count, progress.seconds
 
     count, seconds = asyncio.run(run())
-    click.echo(f"exported {count:,} events in {seconds:.1f} s", err=True)
+    sentence = f"exported {count:,} events in {seconds:.1f} s"
+    print_done(output, sentence, {"file": file, "events": count, "seconds": round(seconds, 3)}, err=True)
 
 
 @contextmanager

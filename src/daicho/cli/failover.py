@@ -8,7 +8,7 @@ import click
 from daicho.adapters.clock import SystemClock
 from daicho.cli.group import Family
 from daicho.cli.opening import looking, try_app
-from daicho.cli.output import Rows, envelope, output_option, paint
+from daicho.cli.output import Rows, envelope, output_option, paint, print_done
 from daicho.core.errors import ConfigurationError
 from daicho.core.plain import plain
 from daicho.ports.failover import Failover, FailoverCheck, Promotion
@@ -101,8 +101,9 @@ def orphans(settings: Settings, output: str) -> None:
 
 @failover.command()
 @click.argument("checkpoint")
+@output_option
 @click.pass_obj
-def accept(settings: Settings, checkpoint: str) -> None:
+def accept(settings: Settings, checkpoint: str, output: str) -> None:
     """Somebody has seen to what CHECKPOINT, a reaction or a relay, did for events that were lost."""
 
     async def run() -> None:
@@ -110,7 +111,7 @@ def accept(settings: Settings, checkpoint: str) -> None:
             await Orphans(look.storage, look.storage).accept(checkpoint)
 
     asyncio.run(run())
-    click.echo(f"{checkpoint} is seen to")
+    print_done(output, f"{checkpoint} is seen to", {"accepted": checkpoint})
 
 
 @failover.command()

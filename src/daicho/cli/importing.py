@@ -13,6 +13,7 @@ import click
 
 from daicho.cli.group import Verb
 from daicho.cli.opening import opened, try_app
+from daicho.cli.output import output_option, print_done
 from daicho.cli.progress import Progress
 from daicho.core.errors import ConfigurationError, InvalidMessage
 from daicho.leaving import Imported, imported
@@ -23,8 +24,9 @@ __all__ = ["import_events"]
 
 @click.command("import", cls=Verb)
 @click.argument("file", metavar="FILE|-")
+@output_option
 @click.pass_obj
-def import_events(settings: Settings, file: str) -> None:
+def import_events(settings: Settings, file: str, output: str) -> None:
     """Appends the events of FILE (either form that `export` writes; gzip is recognised) to the store.
 
     Ids, versions and times stay; each stream must be where its first imported event expects it. What is there already
@@ -48,8 +50,10 @@ def import_events(settings: Settings, file: str) -> None:
         click.echo(f"interrupted; what was imported is durable. `daicho import {file}` goes on from there.", err=True)
         raise
     rate = (found.new + found.there) / seconds if seconds else 0.0
-    click.echo(
+    print_done(
+        output,
         f"imported {found.new:,} events, {found.there:,} were there already, in {seconds:.1f} s ({rate:,.0f}/s)",
+        {"file": file, "imported": found.new, "there_already": found.there, "seconds": round(seconds, 3)},
         err=True,
     )
 

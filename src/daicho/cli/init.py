@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from daicho.cli.group import Verb
+from daicho.cli.output import output_option, print_record
 
 __all__ = ["init"]
 
@@ -96,7 +97,8 @@ _NEXT = (
 
 @click.command(cls=Verb)
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=".")
-def init(folder: Path) -> None:
+@output_option
+def init(folder: Path, output: str) -> None:
     """Writes an app, its tests and daicho.toml into FOLDER (this one, if none is named). Replaces nothing."""
     there = [name for name in _FILES if (folder / name).exists()]
     if there:
@@ -104,7 +106,12 @@ def init(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in _FILES.items():
         (folder / name).write_text(text, encoding="utf-8")
+    following = [*((f"cd {folder}",) if folder != Path() else ()), *_NEXT]
+    if output != "table":
+        print_record(output, {"files": [str(folder / name) for name in _FILES], "next": following})
+        return
+    for name in _FILES:
         click.echo(folder / name)
     click.echo("next:", err=True)
-    for line in (*((f"cd {folder}",) if folder != Path() else ()), *_NEXT):
+    for line in following:
         click.echo(f"  {line}", err=True)

@@ -14,7 +14,7 @@ import click
 
 from daicho.core.plain import json_text, plain
 
-__all__ = ["Rows", "envelope", "is_terminal", "output_option", "paint", "print_record", "text_of"]
+__all__ = ["Rows", "envelope", "is_terminal", "output_option", "paint", "print_done", "print_record", "text_of"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 _STORED_TIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d\.\d{3})\d{3}\+00:00\Z")
@@ -141,6 +141,14 @@ def print_record(output: str, record: Mapping[str, Any]) -> None:
             rows.add({"field": name, "value": value})
     else:
         click.echo("\n".join(record_lines(plain(record))))
+
+
+def print_done(output: str, sentence: str, record: Mapping[str, Any], *, err: bool = False) -> None:
+    """What was done: a sentence for people, on standard error with `err`, and fields for programs."""
+    if output == "table":
+        click.echo(sentence, err=err)
+    else:
+        print_record(output, record)
 
 
 def record_lines(record: Mapping[str, Any], indent: str = "") -> list[str]:

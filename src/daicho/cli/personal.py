@@ -9,7 +9,7 @@ import click
 
 from daicho.cli.group import Family, Verb
 from daicho.cli.opening import running, try_app
-from daicho.cli.output import Rows, output_option, print_record
+from daicho.cli.output import Rows, output_option, print_done, print_record
 from daicho.core.errors import ConfigurationError
 from daicho.core.plain import plain
 from daicho.flow.forgetting import PersonFound
@@ -55,7 +55,7 @@ def forget(
                 if dry_run:
                     return found
                 if found.state in ("known", "plain"):
-                    click.confirm(_question(found), abort=True)
+                    click.confirm(_question(found), abort=True, err=True)
             return await app.personal.forget(
                 subject,
                 by=by or getuser(),
@@ -151,8 +151,9 @@ def hold(settings: Settings, subject: str, reason: str, by: str | None, output: 
 
 @personal.command()
 @click.argument("subject")
+@output_option
 @click.pass_obj
-def release(settings: Settings, subject: str) -> None:
+def release(settings: Settings, subject: str, output: str) -> None:
     """Ends the hold of SUBJECT."""
 
     async def run() -> None:
@@ -160,7 +161,7 @@ def release(settings: Settings, subject: str) -> None:
             await app.personal.release(subject)
 
     asyncio.run(run())
-    click.echo(f"{subject} may be forgotten")
+    print_done(output, f"{subject} may be forgotten", {"released": subject})
 
 
 @personal.command()

@@ -11,7 +11,7 @@ import click
 from daicho.cli.group import Family
 from daicho.cli.moments import moment
 from daicho.cli.opening import load_app, looking
-from daicho.cli.output import Rows, output_option, print_record
+from daicho.cli.output import Rows, output_option, print_done, print_record
 from daicho.core.plain import plain
 from daicho.flow.process_admin import InstanceLine, Processes
 from daicho.settings import Settings
@@ -104,8 +104,9 @@ def stuck(context: click.Context, older: str, output: str) -> None:
 @process.command()
 @click.argument("name")
 @click.argument("key")
+@output_option
 @click.pass_obj
-def nudge(settings: Settings, name: str, key: str) -> None:
+def nudge(settings: Settings, name: str, key: str, output: str) -> None:
     """Has instance KEY of NAME send again what has no answer and try again what was given up.
 
     What was done is not done twice. The process that runs the app does it.
@@ -115,7 +116,9 @@ def nudge(settings: Settings, name: str, key: str) -> None:
         async with _processes(settings) as processes:
             return await processes.nudge(name, key)
 
-    click.echo(f"nudged {name} {key}" if asyncio.run(run()) else f"{name} {key} waits for nothing that could be nudged")
+    nudged = asyncio.run(run())
+    sentence = f"nudged {name} {key}" if nudged else f"{name} {key} waits for nothing that could be nudged"
+    print_done(output, sentence, {"process": name, "key": key, "nudged": nudged})
 
 
 @process.command()
@@ -123,17 +126,21 @@ def nudge(settings: Settings, name: str, key: str) -> None:
 @click.argument("key")
 @click.option("--reason", required=True, help="Why; it stays on record.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@output_option
 @click.pass_obj
-def compensate(settings: Settings, name: str, key: str, reason: str, yes: bool) -> None:
+def compensate(settings: Settings, name: str, key: str, reason: str, yes: bool, output: str) -> None:
     """Has instance KEY of NAME undo what it did, the last step first. The process that runs the app does it."""
     if not yes:
-        click.confirm(f"Everything that {name} {key} did and that can be undone will be. Go back?", abort=True)
+        question = f"Everything that {name} {key} did and that can be undone will be. Go back?"
+        click.confirm(question, abort=True, err=True)
 
     async def run() -> bool:
         async with _processes(settings) as processes:
             return await processes.compensate(name, key, reason)
 
-    click.echo(f"{name} {key} goes back" if asyncio.run(run()) else f"{name} {key} goes back already, or never began")
+    goes_back = asyncio.run(run())
+    sentence = f"{name} {key} goes back" if goes_back else f"{name} {key} goes back already, or never began"
+    print_done(output, sentence, {"process": name, "key": key, "goes_back": goes_back, "reason": reason})
 
 
 def _row(line: InstanceLine) -> Mapping[str, Any]:

@@ -8,6 +8,7 @@ import click
 from daicho.cli.get import projections as list_readers
 from daicho.cli.group import Family
 from daicho.cli.opening import looking
+from daicho.cli.output import output_option, print_done
 from daicho.read.processors import Processors
 from daicho.settings import Settings
 
@@ -32,33 +33,37 @@ def _steer(settings: Settings, act: Callable[[Processors], Awaitable[None]]) -> 
 
 @processor.command()
 @click.argument("name")
+@output_option
 @click.pass_obj
-def pause(settings: Settings, name: str) -> None:
+def pause(settings: Settings, name: str, output: str) -> None:
     """Stops NAME in all processes, until it is resumed. Nothing is lost: it goes on where it was."""
     _steer(settings, lambda processors: processors.pause(name))
-    click.echo(f"paused {name}: `daicho processor resume {name}` lets it go on")
+    print_done(output, f"paused {name}: `daicho processor resume {name}` lets it go on", {"paused": name})
 
 
 @processor.command()
 @click.argument("name")
+@output_option
 @click.pass_obj
-def resume(settings: Settings, name: str) -> None:
+def resume(settings: Settings, name: str, output: str) -> None:
     """Lets NAME go on where it was paused."""
     _steer(settings, lambda processors: processors.resume(name))
-    click.echo(f"resumed {name}")
+    print_done(output, f"resumed {name}", {"resumed": name})
 
 
 @processor.command()
 @click.argument("name")
 @click.option("--to", "position", type=int, required=True, help="The position behind which it begins again.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@output_option
 @click.pass_obj
-def rewind(settings: Settings, name: str, position: int, yes: bool) -> None:
+def rewind(settings: Settings, name: str, position: int, yes: bool, output: str) -> None:
     """Hands the event handler NAME everything behind a position once more.
 
     Commands that it sent are not carried out again; side effects happen again. For a projection: `projection rebuild`.
     """
     if not yes:
-        click.confirm(f"{name} will see all events behind position {position} again. Rewind it?", abort=True)
+        question = f"{name} will see all events behind position {position} again. Rewind it?"
+        click.confirm(question, abort=True, err=True)
     _steer(settings, lambda processors: processors.rewind(name, position))
-    click.echo(f"{name} begins again behind position {position}")
+    print_done(output, f"{name} begins again behind position {position}", {"rewound": name, "to": position})

@@ -9,6 +9,7 @@ import click
 from daicho.adapters.stores.sqlite import parse_url
 from daicho.cli.group import Verb
 from daicho.cli.opening import try_app
+from daicho.cli.output import output_option, print_done
 from daicho.core.errors import ConfigurationError
 from daicho.leaving import restored
 from daicho.settings import Settings
@@ -19,8 +20,9 @@ __all__ = ["restore"]
 @click.command(cls=Verb)
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--force", is_flag=True, help="Also where there is a store; it is kept beside, as NAME.before-restore.")
+@output_option
 @click.pass_obj
-def restore(settings: Settings, file: Path, force: bool) -> None:
+def restore(settings: Settings, file: Path, force: bool, output: str) -> None:
     """Puts FILE, made by `backup`, in the place of the SQLite store, once the copy has been examined.
 
     Stop what uses the store before: a store in use is refused.
@@ -32,9 +34,11 @@ def restore(settings: Settings, file: Path, force: bool) -> None:
     if file.is_file() and target.exists() and not force:
         raise click.BadParameter(f"{target} exists; --force puts it aside", param_hint="--store")
     found = asyncio.run(restored(file, target))
-    click.echo(f"{target}: {found.head}, verified", err=True)
+    sentence = f"{target}: {found.head}, verified"
     if found.kept is not None:
-        click.echo(f"what was there is {found.kept}", err=True)
+        sentence += f"\nwhat was there is {found.kept}"
+    record = {"store": str(target), "head": found.head, "kept": None if found.kept is None else str(found.kept)}
+    print_done(output, sentence, record, err=True)
 
 
 def _target(settings: Settings) -> Path:

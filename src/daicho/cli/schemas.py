@@ -8,7 +8,7 @@ import click
 from daicho.cli.findings import print_findings
 from daicho.cli.group import Family
 from daicho.cli.opening import load_app, looking
-from daicho.cli.output import output_option
+from daicho.cli.output import output_option, print_done
 from daicho.cli.progress import Progress
 from daicho.schemas import LOCK, VersionRead, examined, locked, read_lock, verified, write_lock
 from daicho.settings import Settings
@@ -35,8 +35,9 @@ def schema() -> None:
 @schema.command()
 @file_option
 @click.option("--force", is_flag=True, help="Also what breaks a released version: for one that nobody has stored.")
+@output_option
 @click.pass_context
-def lock(context: click.Context, file: Path | None, force: bool) -> None:
+def lock(context: click.Context, file: Path | None, force: bool, output: str) -> None:
     """Writes the shape of each event of the app into the lock, to be committed with the code. Earlier versions stay.
 
     Refuses to change a released version in a way in which what was stored could not be read.
@@ -46,15 +47,15 @@ def lock(context: click.Context, file: Path | None, force: bool) -> None:
     wrong = [found for found in examined(app, before) if not found.ok] if before else []
     broken = [found for found in wrong if found.do != "daicho schema lock"]
     if broken and not force:
-        print_findings(broken, "table")
+        print_findings(broken, output)
         context.exit(1)
     after = locked(app, before)
-    if before is not None and not wrong:
-        click.echo(f"{file}: nothing has changed")
-        return
-    write_lock(file, after)
-    versions = sum(map(len, after.events.values()))
-    click.echo(f"{file}: {len(after.events)} event types, {versions} versions")
+    is_new = before is None or bool(wrong)
+    if is_new:
+        write_lock(file, after)
+    types, versions = len(after.events), sum(map(len, after.events.values()))
+    sentence = f"{file}: {types} event types, {versions} versions" if is_new else f"{file}: nothing has changed"
+    print_done(output, sentence, {"file": str(file), "types": types, "versions": versions, "changed": is_new})
 
 
 @schema.command()
