@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from getpass import getuser
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from daicho.adapters.clock import SystemClock
 from daicho.core.aggregate import Aggregate
@@ -14,6 +14,7 @@ from daicho.core.codec import CodecName
 from daicho.core.conditions import Expected
 from daicho.core.decider import Decider, Persistence
 from daicho.core.errors import (
+    InvalidMessage,
     NotFound,
     NotRunning,
     UnknownMessage,
@@ -29,7 +30,7 @@ from daicho.core.process import Process
 from daicho.core.projection import Crud, Table
 from daicho.core.registry import Registry
 from daicho.core.signatures import describe
-from daicho.core.streams import Position, stream_name
+from daicho.core.streams import Position, check_place, stream_name
 from daicho.core.tenancy import Tenancy
 from daicho.flow.among import Among, PartitionState, accept_gap
 from daicho.flow.forgetting import Forgetting
@@ -64,7 +65,7 @@ from daicho.sync import SyncApp
 from daicho.wiring.among import among_of, key_fields
 from daicho.wiring.places import Places
 from daicho.wiring.running import Running, joinable
-from daicho.wiring.setup import Setup, Supplies, allow_personal, segments_of
+from daicho.wiring.setup import Setup, Supplies, allow_personal, callables, segments_of
 from daicho.wiring.urls import open_failover, shown, without_password
 from daicho.write.keeping import KeptState, MoveStep, moving
 from daicho.write.middleware.authorisation import Permit
@@ -80,6 +81,15 @@ A = TypeVar("A", bound=Aggregate)
 S = TypeVar("S")
 R = TypeVar("R")
 RowT = TypeVar("RowT", bound=Row)
+
+
+def _place(after: Receipt | int | None) -> int:
+    """The position that is meant. Raises InvalidMessage."""
+    if isinstance(after, Receipt):
+        return after.position
+    if after:
+        check_place(after, "after")
+    return after or 0
 
 
 class App:
@@ -162,7 +172,7 @@ class App:
             among=among_of(name, model, registry, bus, publish, listen, services, partitions, largest_event),
             clock=clock or SystemClock(),
             probe=probe,
-            middleware=tuple(middleware),
+            middleware=callables(middleware),
             authorise=authorise,
             tenancy=tenancy,
             snapshot_after=snapshot_after,
@@ -496,7 +506,7 @@ class App:
         Rebuilding, and whatever the handler raises. With `as_of` also InvalidMessage for the future, NoPast, and
         PastIncomplete (with the answer); see `Views.as_of`.
         """
-        position = after.position if isinstance(after, Receipt) else after or 0
+        position = _place(after)
         then = as_of.position if isinstance(as_of, Receipt) else as_of
         return await self._now.read.queries.ask(query, after=position, within=within, as_of=then, tenant=tenant)
 
@@ -509,7 +519,7 @@ class App:
         tenant: str | None = None,
     ) -> Answered[R]:
         """The answer as `ask` gives it, and what it depends on: for whoever keeps answers."""
-        position = after.position if isinstance(after, Receipt) else after or 0
+        position = _place(after)
         noted = Noted(position, within, tenant, self._now.read.live.position)
         return noted.answered(await self._now.read.queries.answer(query, noted, within))
 
@@ -527,7 +537,7 @@ class App:
         those in between. The first answer raises what `ask` raises; later, a store that is away is waited for, and
         only what the handler itself raises ends it.
         """
-        position = after.position if isinstance(after, Receipt) else after or 0
+        position = _place(after)
         return self._now.read.live.watch(query, after=position, within=within, tenant=tenant)
 
     @property
@@ -719,6 +729,12 @@ class App:
 
         Raises Unsettled if part of it was parked, StaleAnswer after `within` seconds.
         """
+        if not isinstance(cast("object", receipt), Receipt):
+            raise InvalidMessage(
+                f"{receipt!r} is no receipt",
+                do="give what `send` returned; for what `post` returned, `await app.outcome(command_id)` tells",
+                path="receipt",
+            )
         await self._now.between.settling.settled(receipt, within)
 
     async def settle(self, *, within: float = 30.0) -> None:
@@ -787,8 +803,7 @@ class App:
         Raises UnknownView, Rebuilding, and StaleAnswer if that takes longer than `within` seconds.
         """
         running = self._now
-        position = after.position if isinstance(after, Receipt) else after
-        goal = await running.storage.head() if position is None else position
+        goal = await running.storage.head() if after is None else _place(after)
         await running.read.queries.barrier(tables, after=goal, within=within)
         return Position(goal)
 

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from daicho import (
     Crud,
     DaichoError,
     ForeignStore,
+    InvalidMessage,
     NotRunning,
     Rejected,
     Row,
@@ -80,6 +82,38 @@ async def test_an_app_is_used_between_entering_and_leaving_only(url: str) -> Non
     async with app:
         await app.send(Open(account="a"))
     await refused()
+
+
+async def test_what_a_call_cannot_mean_is_refused_by_its_name_and_nothing_is_done(url: str) -> None:
+    """The same on every store, whatever each of them would make of it."""
+    deposit = Deposit(account="a", amount=1)
+    wrong: list[tuple[str, Callable[[Any], Any]]] = [
+        ("actor is 5, and no text", lambda app: app.send(deposit, actor=5)),
+        ("tenant is 5, and no text", lambda app: app.send(deposit, tenant=5)),
+        ("key is 5, and no text", lambda app: app.send(deposit, key=5)),
+        ("metadata.n is 5, and no text", lambda app: app.send(deposit, metadata={"n": 5})),
+        ("'2026' is no moment", lambda app: app.send(deposit, occurred_at="2026")),
+        ("'2026' is no moment", lambda app: anext(app.events(since="2026"))),
+        ("at=-1 is no place in history", lambda app: app.load(Account, "a", at=-1)),
+        ("at='2026' is no place in history", lambda app: app.load(Account, "a", at="2026")),
+        ("after=-1 is no place in history", lambda app: anext(app.events(after=-1))),
+        ("limit=-1 cuts out nothing", lambda app: anext(app.events(limit=-1))),
+        ("after='1' is no place in history", lambda app: anext(app.subscribe(after="1"))),
+        ("after='1' is no place in history", lambda app: app.ask(BalanceOf(account="a"), after="1")),
+        ("after=-1 is no place in history", lambda app: app.barrier(balances, after=-1)),
+        ("as_of='2026' is no place in history", lambda app: app.ask(BalanceOf(account="a"), as_of="2026")),
+        ("limit=-1, offset=0 cut out nothing", lambda app: app.views[balances].find(limit=-1)),
+        ("limit=None, offset=-1 cut out nothing", lambda app: app.views[balances].find(offset=-1)),
+        ("'an-id' is no receipt", lambda app: app.settled("an-id")),
+    ]
+    async with App(*BANK, store=url) as app:
+        await app.settled(await app.send(Open(account="a")))
+        for says, call in wrong:
+            with pytest.raises(InvalidMessage) as caught:
+                await call(app)
+            assert caught.value.what == says
+            assert caught.value.do
+        assert [event.type async for event in app.events()] == ["account.opened"]
 
 
 async def test_an_app_is_entered_once_at_a_time_and_again_after_leaving(sqlite: str) -> None:

@@ -1,6 +1,7 @@
 """Parts that do not fit together are found before anything runs, by an error that says what, why and what to do."""
 
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -31,6 +32,7 @@ from daicho import (
     State,
     TwoHandlers,
     UnknownMessage,
+    UnknownView,
     Views,
     WiringError,
     apply,
@@ -41,6 +43,7 @@ from daicho import (
 )
 from daicho.core.behaviour import behaviour_of
 from daicho.core.projection import Fold
+from daicho.core.registry import Registry
 from daicho.testing import given
 
 
@@ -537,6 +540,28 @@ def test_a_crud_part_is_kept_by_a_field_it_has() -> None:
     assert (Crud(ThingRow).key, Crud(ThingRow).name) == ("id", "thingrow")
 
 
+@pytest.mark.parametrize("model", [dict, Done, "ThingRow"])
+def test_a_crud_table_is_of_rows(model: Any) -> None:
+    with pytest.raises(WiringError, match="Crud keeps rows"):
+        Crud(model)
+
+
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [
+        ({"name": 5}, "would be stored as 5"),
+        ({"version": 0}, "has schema version 0"),
+        ({"version": "2"}, "has schema version '2'"),
+    ],
+)
+def test_an_event_is_stored_by_a_text_and_a_number(said: dict[str, Any], error: str) -> None:
+    class Odd(Event, **said):
+        id: str
+
+    with pytest.raises(WiringError, match=error):
+        Registry([Odd])
+
+
 # -- messages by name, URLs ---------------------------------------------------------------------------------------
 
 
@@ -551,6 +576,29 @@ def test_a_store_url_that_means_nothing_is_refused_with_those_that_do(url: str) 
     with pytest.raises(BadUrl, match="memory:, sqlite:") as caught:
         App(Thing, store=url)
     assert isinstance(caught.value, ConfigurationError)
+
+
+@pytest.mark.parametrize("url", [None, 5, Path("shop.db")])
+def test_what_is_no_text_is_no_store_url(url: Any) -> None:
+    """Such as a variable of the environment that is not set."""
+    with pytest.raises(BadUrl, match="is not the URL of a store"):
+        App(Thing, store=url)
+
+
+def test_a_codec_that_there_is_not_is_refused_and_not_taken_for_another() -> None:
+    with pytest.raises(ConfigurationError, match="no codec 'pickle'") as caught:
+        App(Thing, store="memory:", codec="pickle")  # type: ignore[arg-type]
+    assert caught.value.do == "give one of 'json', 'msgpack'"
+
+
+def test_what_cannot_stand_around_a_command_is_no_middleware() -> None:
+    with pytest.raises(WiringError, match="'timing' cannot stand around a command"):
+        App(Thing, store="memory:", middleware=["timing"])  # type: ignore[list-item]
+
+
+def test_a_view_is_placed_by_itself_and_not_by_its_name() -> None:
+    with pytest.raises(UnknownView, match="'things' is no projection"):
+        App(Thing, store="memory:", views={"things": "redis://localhost"})  # type: ignore[dict-item]
 
 
 # -- deciders, purely ---------------------------------------------------------------------------------------------

@@ -191,6 +191,9 @@ class Crud(Table[RowT]):
         read: Sequence[str] = (),
         write: Sequence[str] = (),
     ) -> None:
+        given = cast("object", model)
+        if not (isinstance(given, type) and issubclass(given, Row)):
+            raise WiringError(f"Crud keeps rows, and {model!r} is no class of them", do="derive it from daicho.Row")
         self.row_type = model
         self.path, self.read, self.write = path, tuple(read), tuple(write)
         if path is not None and (not path.startswith("/") or path.endswith("/") or "{" in path):

@@ -1,11 +1,13 @@
 """Which class stands for which stored event, and how to get from one to the other."""
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import cast, get_args
 
 import msgspec
 
 from daicho.core.codec import CodecName, convert, decode_builtins, decoder_for, encoder_for, invalid, plain_decoder
 from daicho.core.errors import (
+    ConfigurationError,
     EventTooLarge,
     TwoHandlers,
     UnknownEventType,
@@ -33,6 +35,10 @@ class Registry:
         codec: CodecName = "json",
         largest: int = _MIB,
     ) -> None:
+        if codec not in get_args(CodecName):
+            raise ConfigurationError(
+                f"there is no codec {codec!r}", do=f"give one of {', '.join(map(repr, get_args(CodecName)))}"
+            )
         self._classes: dict[str, type[Event]] = {}
         self.codec, self._largest = codec, largest
         self._encode = encoder_for(codec)
@@ -49,8 +55,10 @@ class Registry:
                     f"are both stored as {name!r}",
                     do='give one of them another name: `class X(Event, name="...")`',
                 )
-            if version < 1:
-                raise WiringError(f"{cls.__name__} has schema version {version}", do="versions begin at 1")
+            if not isinstance(cast("object", name), str):
+                raise WiringError(f"{cls.__name__} would be stored as {name!r}", do='give a text: name="order.created"')
+            if not isinstance(cast("object", version), int) or version < 1:
+                raise WiringError(f"{cls.__name__} has schema version {version!r}", do="versions begin at 1")
             self._classes[name] = cls
             self._decoders[name, version], self._targets[name, version] = decoder_for(cls), cls
             self._fast[name, version] = plain_decoder(cls, codec)

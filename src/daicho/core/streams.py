@@ -4,7 +4,7 @@ import re
 
 from daicho.core.errors import InvalidMessage
 
-__all__ = ["Position", "apart", "category_of", "check_category", "id_of", "stream_name"]
+__all__ = ["Position", "apart", "category_of", "check_category", "check_place", "id_of", "stream_name"]
 
 _CATEGORY = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)*\Z")
 _LONGEST = 255
@@ -36,6 +36,17 @@ class Position(int):
 def apart(position: int, head: int) -> int:
     """How many positions lie between the two, at most; 0 if `head` is not behind. Numbers go on in a new epoch."""
     return max(1, Position(head).number - Position(position).number) if head > position else 0
+
+
+def check_place(place: object, path: str, instead: str = "what an earlier answer held") -> None:
+    """Raises InvalidMessage unless it can be a version or a position. `path`: how the caller calls it."""
+    if not isinstance(place, int) or place < 0:
+        raise InvalidMessage(
+            f"{path}={place!r} is no place in history",
+            why="versions and positions are numbers: 0 is before everything",
+            do=f"give a number, 0 or more, or {instead}",
+            path=path,
+        )
 
 
 def check_category(category: str) -> str:

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import cast
 
 import msgspec
 
@@ -15,9 +16,18 @@ _WITH_FRACTION = len('"2011-12-09T12:50:00.000001Z"')
 
 
 def text_of(moment: datetime) -> str:
-    """`2011-12-09T12:50:00.000000+00:00`. Raises InvalidMessage for a naive datetime: it could mean any moment."""
-    if moment.tzinfo is not UTC:
-        if moment.tzinfo is None:
+    """`2011-12-09T12:50:00.000000+00:00`. Raises InvalidMessage for a naive datetime, which could mean any moment, and
+    for anything else that is none."""
+    zone = getattr(moment, "tzinfo", None)
+    if zone is not UTC:
+        if not isinstance(cast("object", moment), datetime):
+            raise InvalidMessage(
+                f"{moment!r} is no moment",
+                why="times are datetimes with a time zone",
+                do="write datetime(..., tzinfo=UTC), or datetime.fromisoformat(text) for a text that names its zone",
+                path="occurred_at",
+            )
+        if zone is None:
             raise InvalidMessage(
                 f"{moment!r} has no time zone",
                 why="a naive time means a different moment on every machine",

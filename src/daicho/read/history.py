@@ -13,6 +13,7 @@ from daicho.core.ids import is_uuid
 from daicho.core.messages import RecordedEvent, replace
 from daicho.core.registry import Registry
 from daicho.core.stored import StoredEvent, all_recorded, recorded
+from daicho.core.streams import check_place
 from daicho.core.times import to_text
 from daicho.ports.command_log import CommandLog
 from daicho.ports.event_store import EventStore, Selection
@@ -78,6 +79,9 @@ class History:
         newest_first: bool = False,
         limit: int | None = None,
     ) -> AsyncIterator[RecordedEvent[Any]]:
+        check_place(after, "after")
+        if limit is not None and limit < 0:
+            raise InvalidMessage(f"limit={limit} cuts out nothing", do="give 0 or more, or leave it out", path="limit")
         selection = Selection(
             stream=stream,
             category=category,
@@ -109,6 +113,7 @@ class History:
         of what it has given was lost in a failover."""
         if self.feed is None:
             raise InvalidMessage("this App is open for reading only", do="subscribe inside `async with app:`")
+        check_place(after, "after")
         position = after
         if self.orphans is not None:
             await self.orphans.check(after)

@@ -12,6 +12,7 @@ from daicho.core.projection import Fold
 from daicho.core.registry import Registry
 from daicho.core.segments import root_of
 from daicho.core.sql_projection import SqlFold
+from daicho.core.streams import check_place
 from daicho.core.times import to_text
 from daicho.ports.event_store import Selection
 from daicho.ports.scratch import Scratch
@@ -31,8 +32,8 @@ def check_as_of(as_of: int | datetime) -> None:
     """Raises InvalidMessage for what is no place in history."""
     if isinstance(as_of, datetime):
         to_text(as_of)
-    elif as_of < 0:
-        raise InvalidMessage(f"there is nothing before position 0, not even {as_of}", do="give 0 or more", path="as_of")
+    else:
+        check_place(as_of, "as_of", "a datetime with a time zone")
 
 
 class Pasts:

@@ -175,6 +175,8 @@ class View(Generic[RowT]):
         **equals: object,
     ) -> list[RowT]:
         """Rows whose fields equal the given values, by key unless ordered otherwise. Raises NoSuchField."""
+        if offset < 0 or (limit is not None and limit < 0):
+            raise InvalidMessage(f"limit={limit}, offset={offset} cut out nothing", do="give 0 or more")
         seen = self._seen(equals)
 
         def look(table: TableSpec) -> Awaitable[list[RowT]]:

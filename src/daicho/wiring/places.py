@@ -137,6 +137,8 @@ def _by_name(model: Model, views: Mapping[Table[Any], str]) -> dict[str, str]:
     folds = {fold.name: fold for fold in model.folds}
     found: dict[str, str] = {}
     for part, url in views.items():
+        if not isinstance(cast("object", part), Table):
+            raise UnknownView(f"{part!r} is no projection", do="name the projection itself: `views={orders: url}`")
         fold = folds.get(part.name)
         if fold is None or fold.part is not part:
             raise UnknownView(f"{part.name!r} is no projection of this App", do="list it among the parts, too")

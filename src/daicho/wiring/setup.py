@@ -8,7 +8,7 @@ from typing import Any, TypeAlias, cast
 import msgspec
 
 from daicho.core.collaborators import Supply, supplier
-from daicho.core.errors import ConfigurationError, MissingCollaborator, UnknownView
+from daicho.core.errors import ConfigurationError, MissingCollaborator, UnknownView, WiringError
 from daicho.core.handlers import EventHandler
 from daicho.core.join import JoinFold
 from daicho.core.journal import Journal
@@ -31,7 +31,7 @@ from daicho.read.replicas.policy import ReplicaPolicy
 from daicho.write.middleware.authorisation import Permit
 from daicho.write.pipeline import Middleware
 
-__all__ = ["Answer", "Setup", "Supplies", "allow_personal", "segments_of"]
+__all__ = ["Answer", "Setup", "Supplies", "allow_personal", "callables", "segments_of"]
 
 Answer: TypeAlias = Callable[..., Awaitable[Any]]
 """`(query, views) -> answer`"""
@@ -53,6 +53,16 @@ class Supplies:
         self.answers: Mapping[type[Query[Any]], Answer] = {
             query: _answer(handler.function, handler.asks, provide) for query, handler in model.queries.items()
         }
+
+
+def callables(middleware: Sequence[Middleware]) -> tuple[Middleware, ...]:
+    """All of them, if they can be called. Raises WiringError."""
+    for each in middleware:
+        if not callable(cast("object", each)):
+            raise WiringError(
+                f"{each!r} cannot stand around a command", do="give `async def timed(envelope, proceed) -> Receipt`"
+            )
+    return tuple(middleware)
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):

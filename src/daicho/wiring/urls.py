@@ -46,7 +46,7 @@ class Adapters(Generic[T]):
         self._what, self._for_instance, self._table = what, for_instance, table
 
     def __contains__(self, url: str) -> bool:
-        return urlsplit(url).scheme in self._table
+        return isinstance(cast("object", url), str) and urlsplit(url).scheme in self._table
 
     @property
     def schemes(self) -> list[str]:
@@ -190,6 +190,8 @@ def _named(module_name: str, name: str, extra: str | None) -> Callable[..., obje
 
 
 def without_password(url: str) -> str:
+    if not isinstance(cast("object", url), str):
+        return url  # whoever checks it says so
     scheme, _, rest = url.partition("://")
     return f"{scheme}://{rest.rpartition('@')[2]}" if rest else url
 

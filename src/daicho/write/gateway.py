@@ -19,6 +19,14 @@ from daicho.write.pipeline import Handler
 __all__ = ["Gateway"]
 
 
+def _check_texts(given: Mapping[str, object], path: str = "{}") -> None:
+    """Raises InvalidMessage for a value that is neither a text nor None: it could not be stored as it is."""
+    for name, value in given.items():
+        if value is not None and not isinstance(value, str):
+            where = path.format(name)
+            raise InvalidMessage(f"{where} is {value!r}, and no text", do=f"give a str: {str(value)!r}", path=where)
+
+
 class Gateway:
     """Makes envelopes and hands them to the pipeline (`send`), or to the log for later (`post`)."""
 
@@ -48,13 +56,17 @@ class Gateway:
         command_id: str | None = None,
         correlation_id: str | None = None,
     ) -> Envelope:
-        """Raises InvalidMessage for a naive time, an id that is no UUID, or both an id and a key."""
+        """Raises InvalidMessage for a naive time, an id that is no UUID, both an id and a key, or what is no text."""
         if not isinstance(cast("object", command), Command):
             raise InvalidMessage(f"{command!r} is not a command", do="send an instance of a class derived from Command")
         if occurred_at is not None:
             to_text(occurred_at)
         check_expected(expected)
         name = type(command).__message_name__
+        if actor is not None or tenant is not None or key is not None:
+            _check_texts({"actor": actor, "tenant": tenant, "key": key})
+        if metadata:
+            _check_texts(metadata, "metadata.{}")
         if key is not None:
             if command_id is not None:
                 raise InvalidMessage("a command has either a key or a command id", do="leave one of them out")

@@ -14,6 +14,7 @@ from daicho.core.founding import FOUNDED, HasFounding
 from daicho.core.freezing import Freezer
 from daicho.core.messages import Event, replace
 from daicho.core.registry import Registry
+from daicho.core.streams import check_place
 from daicho.core.times import to_text
 from daicho.ports.epochs import Epochs
 from daicho.ports.event_store import EventStore, Narrow, Selection
@@ -257,6 +258,8 @@ class Repository:
         selection = Selection(stream=stream)
         if moment is None:
             return (await self.load(behaviour, stream)).state
+        if not isinstance(moment, datetime):
+            check_place(moment, "at", "a datetime with a time zone")
         if behaviour.keeps_state:
             return await self._kept_at(behaviour, stream, moment)
         state, version = behaviour.fresh(), 0
