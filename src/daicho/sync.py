@@ -18,6 +18,7 @@ from daicho.core.errors import ConfigurationError, NotRunning
 from daicho.core.messages import Command, Query, Receipt, RecordedEvent, Row
 from daicho.core.projection import Crud, Table
 from daicho.core.streams import Position
+from daicho.flow.among import PartitionState
 from daicho.flow.forgetting import Forgetting, PersonFound
 from daicho.flow.process_admin import InstanceLine, ProcessCount, Processes, ProcessStory
 from daicho.flow.schedules import Scheduled
@@ -198,6 +199,10 @@ class SyncApp:
             )
         return joinable(self._app.storage).beneath(connection)
 
+    def imagine(self, command: Command, *, actor: str | None = None, tenant: str | None = None) -> Receipt:
+        """What would come of a command, of which nothing is kept. See App.imagine."""
+        return self._run(self._app.imagine(command, actor=actor, tenant=tenant))
+
     def status(self, command_id: str) -> CommandOutcome | None:
         return self._run(self._app.status(command_id))
 
@@ -211,12 +216,20 @@ class SyncApp:
         after: Receipt | int | None = None,
         within: float = 5.0,
         as_of: Receipt | int | datetime | None = None,
+        tenant: str | None = None,
     ) -> R:
-        return self._run(self._app.ask(query, after=after, within=within, as_of=as_of))
+        return self._run(self._app.ask(query, after=after, within=within, as_of=as_of, tenant=tenant))
 
-    def watch(self, query: Query[R], *, after: Receipt | int | None = None, within: float = 5.0) -> Iterator[Change[R]]:
+    def watch(
+        self,
+        query: Query[R],
+        *,
+        after: Receipt | int | None = None,
+        within: float = 5.0,
+        tenant: str | None = None,
+    ) -> Iterator[Change[R]]:
         """The answer, then each one that differs, until the App is left. See App.watch."""
-        changes = self._app.watch(query, after=after, within=within)
+        changes = self._app.watch(query, after=after, within=within, tenant=tenant)
 
         async def following() -> Change[R] | None:
             return await anext(changes, None)
@@ -261,6 +274,13 @@ class SyncApp:
             )
         )
 
+    def subscribe(
+        self, *, after: int = 0, category: str | None = None, stream: str | None = None
+    ) -> Iterator[RecordedEvent[Any]]:
+        """Every event behind `after`, then each new one as it comes; whoever is waiting for it when the App is left is
+        told so by NotRunning. See App.subscribe."""
+        return self._each(self._app.subscribe(after=after, category=category, stream=stream))
+
     def trace(self, reference: str | Receipt) -> Trace | None:
         return self._run(self._app.trace(reference))
 
@@ -298,6 +318,13 @@ class SyncApp:
 
     def accept_orphan(self, checkpoint: str) -> None:
         self._run(self._app.accept_orphan(checkpoint))
+
+    def bus_status(self) -> list[PartitionState]:
+        return self._run(self._app.bus_status())
+
+    def accept_gap(self, source: str) -> list[tuple[int, int]]:
+        """Gives up messages of another service that are missing for good. See App.accept_gap."""
+        return self._run(self._app.accept_gap(source))
 
     def health(self, *, late: float = LATE, within: float = 5.0) -> Health:
         return self._run(self._app.health(late=late, within=within))

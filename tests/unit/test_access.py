@@ -89,6 +89,14 @@ async def test_a_tenant_sees_its_own_rows_alone_and_your_own_code_sees_all() -> 
         assert [row.letter_id for row in (await anext(changes)).answer] == ["l2"]
 
 
+def test_synchronous_code_asks_as_a_tenant_too() -> None:
+    with office().sync() as app:
+        for number, tenant in enumerate(["red", "blue"]):
+            app.settled(app.send(WriteLetter(letter_id=f"l{number}", box="in"), tenant=tenant))
+        assert [row.letter_id for row in app.ask(AllLetters(), tenant="red")] == ["l0"]
+        assert [row.letter_id for row in next(app.watch(LettersIn(box="in"), tenant="blue")).answer] == ["l1"]
+
+
 async def test_a_filter_for_another_tenant_finds_nobody() -> None:
     async with office() as app:
         reading = app._now.read.queries._views.reading(_reading("red"))

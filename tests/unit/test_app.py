@@ -312,6 +312,43 @@ def test_the_same_app_for_synchronous_code(url: str) -> None:
             bank.send(Withdraw(account="a", amount=7))
 
 
+def test_synchronous_code_subscribes_until_it_has_seen_enough_or_the_app_is_left(sqlite: str) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        with App(*BANK, store=sqlite).sync() as bank:
+            first = bank.send(Deposit(account="a", amount=1))
+            bank.send(Deposit(account="b", amount=2))
+            seen = list(itertools.islice(bank.subscribe(after=first.position, category="account"), 1))
+            assert [event.stream for event in seen] == ["account-b"]
+            coming = bank.subscribe(stream="account-a")
+            assert next(coming).position == first.position
+            waiting = pool.submit(next, coming)
+            later = bank.send(Deposit(account="a", amount=3))
+            assert waiting.result(timeout=30).position == later.position
+            left = pool.submit(next, coming)
+        with pytest.raises(NotRunning):
+            left.result(timeout=30)
+
+
+def test_what_is_imagined_in_synchronous_code_does_not_happen(url: str) -> None:
+    with App(*BANK, store=url).sync() as bank:
+        assert bank.imagine(Deposit(account="a", amount=1)).version == 1
+        assert bank.load(Account, "a").balance == 0
+
+
+def test_whatever_is_awaited_of_an_app_is_there_for_synchronous_code_with_the_same_parameters() -> None:
+    """But `start` and `stop`, which are its `with`, and `answered`, which is for whoever keeps answers."""
+    awaited = {
+        name
+        for name, method in inspect.getmembers(App, inspect.isfunction)
+        if not name.startswith("_")
+        and (inspect.iscoroutinefunction(method) or "AsyncIterator" in str(method.__annotations__.get("return")))
+    }
+    assert {name for name in awaited if not hasattr(SyncApp, name)} == {"start", "stop", "answered"}
+    for name in awaited - {"start", "stop", "answered"}:
+        theirs, ours = (inspect.signature(getattr(kind, name)).parameters for kind in (App, SyncApp))
+        assert {n: (p.kind, p.default) for n, p in theirs.items()} == {n: (p.kind, p.default) for n, p in ours.items()}
+
+
 def test_many_threads_share_one_app(url: str) -> None:
     with App(*BANK, store=url).sync() as bank, ThreadPoolExecutor(8) as pool:
         receipts = list(pool.map(lambda n: bank.send(Deposit(account=f"a{n % 4}", amount=1)), range(200)))
