@@ -170,7 +170,7 @@ def test_imports_point_one_way(imported: Imported) -> None:
         ("read/feed.py", "def f():\n    import json", "inside a function"),
         ("adapters/clock.py", "from daicho.read.feed import Feed", "which is not below adapters"),
         ("adapters/stores/memory/rows.py", "import daicho.adapters.stores.sqlite", "another adapter"),
-        ("core/errors.py", "import daicho.core.codec", "cycle: "),
+        ("core/errors/root.py", "import daicho.core.codec", "cycle: "),
     ],
 )
 def test_the_rule_goes_red_when_it_is_broken(file: str, line: str, complaint: str, imported: Imported) -> None:

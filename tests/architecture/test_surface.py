@@ -1,5 +1,7 @@
 """The public surface: what `daicho` offers is listed, re-homed and importable."""
 
+import importlib
+import pkgutil
 import types
 from collections.abc import Iterator
 from typing import Any
@@ -50,7 +52,7 @@ def test_every_error_is_public_has_a_code_of_its_own_and_says_when_it_is_raised(
     assert len({cls.code for cls in found}) == len(found)
     for cls in found:
         assert cls.__doc__
-        assert cls.__name__ in (errors.__doc__ or ""), f"{cls.__name__} is missing from the tree in core/errors.py"
+        assert cls.__name__ in (errors.__doc__ or ""), f"{cls.__name__} is missing from the tree in core/errors"
 
 
 def test_the_tree_in_the_docstring_is_the_tree_of_classes() -> None:
@@ -70,6 +72,21 @@ def test_the_tree_in_the_docstring_is_the_tree_of_classes() -> None:
         parents.update(dict.fromkeys(names, above[-1][1] if above else "Exception"))
         above.append((depth, names[0]))
     assert parents == {name: getattr(daicho, name).__base__.__name__ for name in errors.__all__}
+
+
+def test_an_error_is_in_the_file_of_its_family() -> None:
+    homes = {
+        name: file.name
+        for file in pkgutil.iter_modules(errors.__path__)
+        for name in importlib.import_module(f"{errors.__name__}.{file.name}").__all__
+    }
+    assert homes == {name: home(getattr(daicho, name)) for name in errors.__all__}
+
+
+def home(error: type[daicho.DaichoError]) -> str:
+    """A family is what stands right below the root, and has others below it."""
+    family = next((base for base in error.__mro__ if base.__base__ is daicho.DaichoError), None)
+    return family.__name__.removesuffix("Error").lower() if family and family.__subclasses__() else "root"
 
 
 def test_an_error_says_what_happened_why_and_what_to_do_and_carries_data() -> None:

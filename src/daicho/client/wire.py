@@ -179,15 +179,9 @@ def _made(
     return cls(what, why=why, do=do, **data)
 
 
-def _tree(cls: type[DaichoError]) -> dict[str, type[DaichoError]]:
-    found = {cls.code: cls}
-    for child in cls.__subclasses__():
-        if child.__module__ in ("daicho", "daicho.core.errors"):
-            found |= _tree(child)
-    return found
-
-
-_BY_CODE = _tree(DaichoError)
+_BY_CODE: Mapping[str, type[DaichoError]] = {
+    error.code: error for error in (getattr(errors, name) for name in errors.__all__)
+}
 _TOLD_AS_THEY_ARE = frozenset(
     {errors.StaleAnswer, errors.Rebuilding, errors.Overloaded, errors.StoreUnavailable, errors.StoreBusy}
 )
