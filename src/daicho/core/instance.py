@@ -1,8 +1,10 @@
 """One instance of a process manager, as its stream tells. Pure: a fold of what was recorded."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
+
+import msgspec
+from msgspec import field
 
 from daicho.core.messages import RecordedEvent
 from daicho.core.process_events import Issued, ProcessMoved, SetTimer
@@ -12,8 +14,7 @@ __all__ = ["Instance", "Step", "Waiting"]
 StepState: TypeAlias = Literal["sent", "done", "rejected", "failed", "undone"]
 
 
-@dataclass
-class Step:
+class Step(msgspec.Struct):
     """A command of the instance, however often it was sent."""
 
     issued: Issued
@@ -33,8 +34,7 @@ class Step:
         return self.issued.step
 
 
-@dataclass(frozen=True)
-class Waiting:
+class Waiting(msgspec.Struct, frozen=True):
     """An event that came before the start."""
 
     event_id: str
@@ -42,8 +42,7 @@ class Waiting:
     position: int
 
 
-@dataclass
-class Instance:
+class Instance(msgspec.Struct):
     process: str
     key: str
     stream: str
