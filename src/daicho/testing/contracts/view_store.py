@@ -15,7 +15,8 @@ from daicho.ports.view_store import TableSpec
 from daicho.testing.contracts.base import Contract
 from daicho.testing.contracts.checkpoint_store import claimed, present
 from daicho.testing.contracts.dead_letter_store import parked
-from daicho.testing.contracts.rows import ANN, BOB, CID, ORDERS, RowsContract, change, everything, filled, order
+from daicho.testing.contracts.orders import ANN, BOB, CID, ORDERS, change, everything, filled, order
+from daicho.testing.contracts.rows import RowsContract
 
 __all__ = ["ViewStoreContract"]
 
