@@ -1,0 +1,5 @@
+"""The App for synchronous code."""
+
+from daicho.sync.app import SyncApp
+
+__all__ = ["SyncApp"]
