@@ -205,6 +205,8 @@ class App:
         """Settings that a tool was given for it: name, value without passwords, and where it came from."""
         self._running: Running | None = None
 
+    # -- what it was told -----------------------------------------------------------------------------------------
+
     def place(self, *, views: str | None = None, search: str | None = None, edge: str | None = None) -> None:
         """Says where things are that the code has not placed, before the App is started; for those who deploy it.
 
@@ -235,6 +237,20 @@ class App:
         self._places.read_from = urls
 
     @property
+    def view_urls(self) -> dict[str, str]:
+        """By name, where the rows of those views are that are not kept with the events; without passwords."""
+        return {name: without_password(url) for name, url in self._places.views.items()}
+
+    @property
+    def has_bus(self) -> bool:
+        return self._places.bus is not None
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether personal data is enciphered: whether it was given `personal=`."""
+        return self._places.keys is not None
+
+    @property
     def name(self) -> str:
         return self._setup.name
 
@@ -251,6 +267,20 @@ class App:
     @property
     def clock(self) -> Clock:
         return self._setup.clock
+
+    @property
+    def tenancy(self) -> Tenancy | None:
+        return self._setup.tenancy
+
+    @property
+    def replica_policy(self) -> ReplicaPolicy:
+        """When a replica is near enough to answer."""
+        return self._setup.replicas
+
+    @property
+    def among(self) -> Among | None:
+        """What this App was told about itself and other services; None without a bus."""
+        return self._setup.among
 
     # -- life -----------------------------------------------------------------------------------------------------
 
@@ -308,28 +338,6 @@ class App:
     def storage(self) -> Storage:
         """The opened store, with all its ports."""
         return self._now.storage
-
-    # -- people ---------------------------------------------------------------------------------------------------
-
-    def curtain(self, storage: Storage) -> Curtain | None:
-        """Hangs before a store what enciphers personal data, if the App has `personal=`. Its `vault` is to be opened
-        and closed with the store. For tools that open stores themselves."""
-        return self._places.curtain(storage)
-
-    async def forget(self, subject: str, *, by: str = "", reason: str = "", rebuild: bool = True) -> Certificate:
-        """Destroys the key of a subject's personal data, for ever, and makes anew what was made of it; see
-        `Forgetting.forget`. Raises ConfigurationError without `personal=`, NotFound, SubjectHeld, StoreError."""
-        return await self.personal.forget(subject, by=by or getuser(), reason=reason, rebuild=rebuild)
-
-    @property
-    def has_keys(self) -> bool:
-        """Whether personal data is enciphered: whether it was given `personal=`."""
-        return self._places.keys is not None
-
-    @property
-    def personal(self) -> Forgetting:
-        """Who is known, what of them, who was forgotten, and who must not be. Raises ConfigurationError."""
-        return self._now.personal
 
     # -- commands -------------------------------------------------------------------------------------------------
 
@@ -434,6 +442,12 @@ class App:
         """
         return await self._now.between.outcomes.wait(command_id, within)
 
+    def _check_handled(self, command: Command) -> None:
+        if type(command) not in self.model.behaviours and type(command) not in self.model.remote:
+            raise UnknownMessage(f"no part of this App handles {type(command).__name__}", do="give App the part")
+
+    # -- commands at their time -----------------------------------------------------------------------------------
+
     async def schedule(
         self,
         command: Command,
@@ -483,11 +497,7 @@ class App:
         """When the next deadline, retry or schedule is due; None if nothing waits for its time."""
         return await self._now.between.timekeeper.next_due()
 
-    def _check_handled(self, command: Command) -> None:
-        if type(command) not in self.model.behaviours and type(command) not in self.model.remote:
-            raise UnknownMessage(f"no part of this App handles {type(command).__name__}", do="give App the part")
-
-    # -- queries and states ---------------------------------------------------------------------------------------
+    # -- queries --------------------------------------------------------------------------------------------------
 
     async def ask(
         self,
@@ -551,6 +561,8 @@ class App:
         if part not in self.model.cruds:
             raise UnknownView(f"{part.name!r} is not part of this App", do="give App the Crud part")
         return CrudTable(part, self._now.storage, self._now.read.changes)
+
+    # -- states ---------------------------------------------------------------------------------------------------
 
     @overload
     async def load(self, part: type[A], identity: str, *, at: int | datetime | None = None) -> A: ...
@@ -665,64 +677,24 @@ class App:
     def history(self) -> History:
         return self._now.read.history
 
-    @property
-    def meter(self) -> Meter:
-        """Look-to-Book: reads and writes since the App was made."""
-        return self._setup.meter
+    # -- people ---------------------------------------------------------------------------------------------------
+
+    def curtain(self, storage: Storage) -> Curtain | None:
+        """Hangs before a store what enciphers personal data, if the App has `personal=`. Its `vault` is to be opened
+        and closed with the store. For tools that open stores themselves."""
+        return self._places.curtain(storage)
+
+    async def forget(self, subject: str, *, by: str = "", reason: str = "", rebuild: bool = True) -> Certificate:
+        """Destroys the key of a subject's personal data, for ever, and makes anew what was made of it; see
+        `Forgetting.forget`. Raises ConfigurationError without `personal=`, NotFound, SubjectHeld, StoreError."""
+        return await self.personal.forget(subject, by=by or getuser(), reason=reason, rebuild=rebuild)
 
     @property
-    def view_urls(self) -> dict[str, str]:
-        """By name, where the rows of those views are that are not kept with the events; without passwords."""
-        return {name: without_password(url) for name, url in self._places.views.items()}
+    def personal(self) -> Forgetting:
+        """Who is known, what of them, who was forgotten, and who must not be. Raises ConfigurationError."""
+        return self._now.personal
 
-    @property
-    def replicas(self) -> list[ReplicaState]:
-        """How the replicas stand that queries are answered from, in the order of `read_from`, as last looked at."""
-        router = self._now.read.router
-        return router.states() if router is not None else []
-
-    @property
-    def replica_policy(self) -> ReplicaPolicy:
-        """When a replica is near enough to answer."""
-        return self._setup.replicas
-
-    @property
-    def primary_reads(self) -> PrimaryReads | None:
-        """What the primary had to do for the replicas; None without `read_from`."""
-        router = self._now.read.router
-        return router.primary_reads() if router is not None else None
-
-    @property
-    def journal(self) -> Journal:
-        """What passed through this process lately: commands and how long queries took. Closed, until `open`ed."""
-        return self._setup.journal
-
-    @property
-    def failover(self) -> Failover:
-        """Another PostgreSQL server in the place of the primary: `check`, `promote`, `lost`. The App need not run, and
-        the primary need not either. Standbys are those of `read_from`, and those that are named. Raises
-        ConfigurationError for another store."""
-        return open_failover(self.url, self.read_from, self.clock)
-
-    async def orphaned(self) -> list[Orphan]:
-        """Who has seen events that were lost in a failover, until it is built anew or accepted: health is not `ok`
-        meanwhile."""
-        return await self._now.read.orphans.all()
-
-    async def accept_orphan(self, checkpoint: str) -> None:
-        """Somebody has seen to what a reaction or a relay did for events that were lost. Raises NotFound."""
-        await self._now.read.orphans.accept(checkpoint)
-
-    def purge_lag(self) -> PurgeLag | None:
-        """How far the edge cache is behind; None if there is none, or the App does not run."""
-        running = self._running
-        return running.read.purger.lag() if running is not None and running.read.purger is not None else None
-
-    @property
-    def tenancy(self) -> Tenancy | None:
-        return self._setup.tenancy
-
-    # -- running it -----------------------------------------------------------------------------------------------
+    # -- how far it is --------------------------------------------------------------------------------------------
 
     async def settled(self, receipt: Receipt, *, within: float = 30.0) -> None:
         """Returns when everything that the receipt's command caused has been handled by every processor.
@@ -741,6 +713,17 @@ class App:
         """Returns when nothing is left to do: every processor at the head of the log, no posted command waiting."""
         await self._now.between.settling.at_rest(within)
 
+    async def barrier(self, *tables: Table[Any], after: Receipt | int | None = None, within: float = 5.0) -> Position:
+        """Waits until all of these views have seen what had happened when it was called, or, with `after`, that receipt
+        or position. Returns the position that all of them have reached; what they show may be newer.
+
+        Raises UnknownView, Rebuilding, and StaleAnswer if that takes longer than `within` seconds.
+        """
+        running = self._now
+        goal = await running.storage.head() if after is None else _place(after)
+        await running.read.queries.barrier(tables, after=goal, within=within)
+        return Position(goal)
+
     async def lag(self) -> list[Lag]:
         """How every processor stands."""
         return await self._now.lag()
@@ -750,14 +733,78 @@ class App:
         reader may be behind. Without an answer from the store within `within` seconds it is `down`."""
         return await self._now.health(late, within)
 
-    @property
-    def among(self) -> Among | None:
-        """What this App was told about itself and other services; None without a bus."""
-        return self._setup.among
+    def purge_lag(self) -> PurgeLag | None:
+        """How far the edge cache is behind; None if there is none, or the App does not run."""
+        running = self._running
+        return running.read.purger.lag() if running is not None and running.read.purger is not None else None
 
     @property
-    def has_bus(self) -> bool:
-        return self._places.bus is not None
+    def meter(self) -> Meter:
+        """Look-to-Book: reads and writes since the App was made."""
+        return self._setup.meter
+
+    @property
+    def journal(self) -> Journal:
+        """What passed through this process lately: commands and how long queries took. Closed, until `open`ed."""
+        return self._setup.journal
+
+    # -- steering it ----------------------------------------------------------------------------------------------
+
+    @property
+    def processors(self) -> Processors:
+        """Projections and event handlers at work: pause, resume, rewind. How they stand: `lag`."""
+        return self._now.steering
+
+    @property
+    def dead_letters(self) -> DeadLetters:
+        """Parked events: list, show, try, retry, skip, purge."""
+        return self._now.dead_letters
+
+    @property
+    def processes(self) -> Processes:
+        """Instances of process managers: list, show, stuck, nudge, compensate."""
+        return self._now.between.processes
+
+    @property
+    def projections(self) -> Projections:
+        """The generations of views: build, compare, switch, roll back."""
+        return self._now.read.projections
+
+    def rebuild(self, name: str) -> AsyncIterator[RebuildStep]:
+        """Builds a view again beside the live one and switches to it; yields how far it has come."""
+        return self.projections.rebuild(name)
+
+    # -- replicas and failover ------------------------------------------------------------------------------------
+
+    @property
+    def replicas(self) -> list[ReplicaState]:
+        """How the replicas stand that queries are answered from, in the order of `read_from`, as last looked at."""
+        router = self._now.read.router
+        return router.states() if router is not None else []
+
+    @property
+    def primary_reads(self) -> PrimaryReads | None:
+        """What the primary had to do for the replicas; None without `read_from`."""
+        router = self._now.read.router
+        return router.primary_reads() if router is not None else None
+
+    @property
+    def failover(self) -> Failover:
+        """Another PostgreSQL server in the place of the primary: `check`, `promote`, `lost`. The App need not run, and
+        the primary need not either. Standbys are those of `read_from`, and those that are named. Raises
+        ConfigurationError for another store."""
+        return open_failover(self.url, self.read_from, self.clock)
+
+    async def orphaned(self) -> list[Orphan]:
+        """Who has seen events that were lost in a failover, until it is built anew or accepted: health is not `ok`
+        meanwhile."""
+        return await self._now.read.orphans.all()
+
+    async def accept_orphan(self, checkpoint: str) -> None:
+        """Somebody has seen to what a reaction or a relay did for events that were lost. Raises NotFound."""
+        await self._now.read.orphans.accept(checkpoint)
+
+    # -- other services -------------------------------------------------------------------------------------------
 
     def line(self) -> Line:
         """A connection to the bus for tools, not yet opened, beside the one of a running App. Raises NotFound."""
@@ -780,38 +827,3 @@ class App:
         if services is None:
             raise NotFound("this App has no bus", do="give it one: App(bus=...)")
         return services
-
-    @property
-    def processes(self) -> Processes:
-        """Instances of process managers: list, show, stuck, nudge, compensate."""
-        return self._now.between.processes
-
-    @property
-    def dead_letters(self) -> DeadLetters:
-        """Parked events: list, show, try, retry, skip, purge."""
-        return self._now.dead_letters
-
-    @property
-    def processors(self) -> Processors:
-        """Projections and event handlers at work: pause, resume, rewind. How they stand: `lag`."""
-        return self._now.steering
-
-    async def barrier(self, *tables: Table[Any], after: Receipt | int | None = None, within: float = 5.0) -> Position:
-        """Waits until all of these views have seen what had happened when it was called, or, with `after`, that receipt
-        or position. Returns the position that all of them have reached; what they show may be newer.
-
-        Raises UnknownView, Rebuilding, and StaleAnswer if that takes longer than `within` seconds.
-        """
-        running = self._now
-        goal = await running.storage.head() if after is None else _place(after)
-        await running.read.queries.barrier(tables, after=goal, within=within)
-        return Position(goal)
-
-    @property
-    def projections(self) -> Projections:
-        """The generations of views: build, compare, switch, roll back."""
-        return self._now.read.projections
-
-    def rebuild(self, name: str) -> AsyncIterator[RebuildStep]:
-        """Builds a view again beside the live one and switches to it; yields how far it has come."""
-        return self.projections.rebuild(name)
