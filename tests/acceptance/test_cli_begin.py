@@ -96,6 +96,38 @@ def test_a_store_that_cannot_be_is_a_problem_and_a_released_event_too(run: Run, 
     )
 
 
+PARCELS = """
+from collections.abc import Iterator
+from daicho import App, Command, Decider, Event
+
+class Update(Command):
+    order_id: str
+
+class Updated(Event, name="order.updated"):
+    order_id: str
+    data: str
+
+def decide(command: Update, state: int) -> Iterator[Updated]:
+    yield Updated(order_id=command.order_id, data="x")
+
+def evolve(state: int, event: Updated) -> int:
+    return state + 1
+
+order = Decider("order", initial=0, decide=decide, evolve=evolve, identify=lambda command: command.order_id)
+app = App(order, store="memory:")
+"""
+
+
+def test_an_event_that_is_a_parcel_is_told_of_and_is_no_problem(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "parcels.py").write_text(PARCELS)
+    monkeypatch.syspath_prepend(tmp_path)
+    told = run("--app", "parcels:app", "check").stdout
+    assert "event order.updated: nothing says what is in data" in told
+    assert "0 problems" in told
+
+
 def test_an_app_that_cannot_be_built_is_exit_code_2(run: Run) -> None:
     assert "not an App" in run("--app", "tests.cli_app:not_an_app", "check", exit_code=2).stderr
 

@@ -9,7 +9,7 @@ import pytest
 from daicho import App, Command, Decider, Event, Record
 from daicho.schemas import examined, locked
 from daicho.schemas.narrowing import narrowings, same_shape
-from daicho.schemas.shapes import schema_of
+from daicho.schemas.shapes import schema_of, untyped
 from examples.shop.app import app as shop
 
 
@@ -25,6 +25,21 @@ class PlaceAndStreet(Record):
 class Node(Record):
     name: str
     below: "list[Node]" = []
+
+
+class Parcel(Event):
+    parcel_id: str
+    data: str
+    anything: Any
+    several: list[Any]
+    by_name: dict[str, dict[str, Any]] | None = None
+    place: Place | None = None
+    note: str = ""
+
+
+def test_fields_that_hold_whatever_there_is_are_found() -> None:
+    assert untyped(Parcel) == ["data", "anything", "several", "by_name"]
+    assert [name for name, cls in shop.registry.classes.items() if untyped(cls)] == []
 
 
 def told(old: Any, new: Any) -> list[str]:

@@ -15,6 +15,7 @@ from daicho.cli.schemas import lock_of
 from daicho.core.errors import DaichoError, MissingExtra
 from daicho.ports.storage import Finding
 from daicho.schemas import examined, read_lock
+from daicho.schemas.shapes import untyped
 from daicho.wiring.urls import open_storage
 
 __all__ = ["check"]
@@ -45,10 +46,13 @@ def _wiring(app: App) -> Iterator[Finding]:
     told = ", ".join(f"{count} {_many(word, count)}" for count, word in counts if count)
     yield Finding(what="wiring", ok=True, detail=told or "nothing")
     for name, cls in sorted(app.registry.classes.items()):
-        heard = any(cls in behaviour.events for behaviour in model.categories.values())
-        if heard or name.startswith("daicho.") or cls.__module__.startswith("daicho."):
+        if name.startswith("daicho.") or cls.__module__.startswith("daicho."):
             continue
-        yield Finding(what=f"event {name}", ok=True, detail="comes from elsewhere: no aggregate here records it")
+        if loose := untyped(cls):
+            detail = f"nothing says what is in {', '.join(loose)}: a field of its own for each thing could be relied on"
+            yield Finding(what=f"event {name}", ok=True, detail=detail)
+        if not any(cls in behaviour.events for behaviour in model.categories.values()):
+            yield Finding(what=f"event {name}", ok=True, detail="comes from elsewhere: no aggregate here records it")
 
 
 def _many(word: str, count: int) -> str:

@@ -6,7 +6,7 @@ from typing import Any, cast
 import msgspec
 from msgspec import inspect
 
-__all__ = ["Schema", "example", "example_of", "fields_of", "schema_of"]
+__all__ = ["Schema", "example", "example_of", "fields_of", "schema_of", "untyped"]
 
 Schema = dict[str, Any]
 _EXAMPLES = {
@@ -17,6 +17,7 @@ _EXAMPLES = {
     "uuid": "018f4c9e-7a34-7cc1-8f2e-5d1b0a9c6e11",
     "decimal": "9.90",
 }
+_PARCELS = ("data", "payload", "body")
 _GUESSES = (
     "name@example.org",
     "https://example.org",
@@ -78,6 +79,32 @@ def fields_of(cls: type[Any]) -> list[dict[str, Any]]:
         }
         for name, field in struct.get("properties", {}).items()
     ]
+
+
+def untyped(cls: type[Any]) -> list[str]:
+    """Fields that hold whatever there is, or a text that stands for whatever there is: no reader knows what to expect,
+    and no upcaster can tell one shape from another."""
+    info = inspect.type_info(cls)
+    assert isinstance(info, inspect.StructType)
+    return [field.name for field in info.fields if _is_open(field.type) or _is_parcel(field)]
+
+
+def _is_open(info: inspect.Type) -> bool:
+    match info:
+        case inspect.AnyType() | inspect.RawType():
+            return True
+        case inspect.DictType():
+            return _is_open(info.value_type)
+        case inspect.ListType() | inspect.VarTupleType() | inspect.SetType() | inspect.FrozenSetType():
+            return _is_open(info.item_type)
+        case inspect.UnionType():
+            return any(map(_is_open, info.types))
+        case _:
+            return False
+
+
+def _is_parcel(field: inspect.Field) -> bool:
+    return field.name in _PARCELS and isinstance(field.type, inspect.StrType | inspect.BytesType)
 
 
 def example(cls: type[Any]) -> Any:
