@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.services.find import program
 
-__all__ = ["Browsing"]
+__all__ = ["PATIENCE", "Browsing", "cut"]
 
 T = TypeVar("T")
 _ARGUMENTS = (
@@ -19,6 +19,15 @@ _ARGUMENTS = (
 )
 PATIENCE = 60_000
 """Milliseconds: a machine may be slow, and a test that waits for something that comes is not slower for it."""
+
+
+def cut(page: Page) -> list[str]:
+    """The heads of the tables that are wider than their box, so that columns must be scrolled to."""
+    found: list[str] = page.evaluate(
+        "[...document.querySelectorAll('.d-tablewrap')].filter(e => e.scrollWidth > e.clientWidth)"
+        ".map(e => `${e.querySelector('tr')?.innerText}: ${e.scrollWidth} in ${e.clientWidth}`)"
+    )
+    return found
 
 
 class Browsing:

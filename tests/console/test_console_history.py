@@ -15,7 +15,7 @@ from daicho import App
 from examples.shop.app import shop
 from examples.shop.order import CreateOrder
 from examples.shop.values import Line
-from tests.console.browser import PATIENCE
+from tests.console.browser import PATIENCE, cut
 from tests.console.conftest import ShopConsole
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("console")]
@@ -73,6 +73,7 @@ def test_each_screen_speaks_both_languages_and_fits(shop_console: ShopConsole, p
         if not path.startswith("/search"):
             expect(page.locator("main h1").first).to_have_text(titles[language == "ja"])
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth + 1"), path
+        assert cut(page) == [], path
         text = page.locator("main").inner_text()
         keys = [
             word for word in text.split() if word.count(".") == 1 and word.split(".")[0] in ("shell", "flow", "look")
@@ -88,6 +89,18 @@ def test_the_overview_fits_a_phone(shop_console: ShopConsole, page: Page) -> Non
     expect(page.locator("nav")).to_be_hidden()
     page.locator('[data-do="menu"]').click()
     expect(page.locator("nav").get_by_text("Time travel")).to_be_visible()
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_the_overview_shows_every_column_and_counts_its_rows(
+    shop_console: ShopConsole, page: Page, language: str
+) -> None:
+    page.goto(f"{shop_console.url}/?lang={language}")
+    readers = page.locator(".d-panel", has_text="projection:customer_history@1")
+    count = readers.locator("tbody tr").count()
+    expect(readers.get_by_text(f"{count} {'rows' if language == 'en' else '行'}")).to_be_visible()
+    assert count > 10
+    assert cut(page) == []
 
 
 def test_an_order_is_explained_in_five_clicks(shop_console: ShopConsole, page: Page) -> None:

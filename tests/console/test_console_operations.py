@@ -17,7 +17,7 @@ from daicho import App
 from daicho.console.screens import SCREENS as ALL
 from daicho.core.operator_events import OPERATOR
 from daicho.flow.among import GAP
-from tests.console.browser import PATIENCE
+from tests.console.browser import PATIENCE, cut
 from tests.console.conftest import ShopConsole
 from tests.console.plant import BookTrip, PayTrip, make, trips
 from tests.serving import served
@@ -128,6 +128,7 @@ def test_every_screen_says_what_there_is(plant: ShopConsole, page: Page, languag
         text = page.locator("#main").inner_text()
         assert keys.isdisjoint(re.findall(r"[a-z_.]+", text)), path
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{path} is too wide"
+        assert cut(page) == [], path
 
 
 def test_a_reader_is_paused_resumed_and_put_back(plant: ShopConsole, page: Page) -> None:

@@ -18,7 +18,7 @@ __all__ = ["Column", "Row", "Table", "as_csv", "table"]
 Row: TypeAlias = Mapping[str, Any]
 Kind: TypeAlias = Literal["text", "number", "time", "mono", "badge"]
 _SHORT = 30
-"""Characters that stay in one line."""
+"""Characters that stay in one line, or are parted between words alone."""
 _CSS = {"text": "", "number": "n", "time": "t", "mono": "m", "badge": ""}
 
 
@@ -43,10 +43,13 @@ class Table:
         self._place, self._name, self._columns = place, name, columns
         self._rows: Sequence[Row] = ()
         self._body = ui.html("").classes("d-tablewrap")
+        self._count: ui.label | None = None
 
     def show(self, rows: Sequence[Row]) -> None:
         self._rows = rows
         self._body.set_content(self._markup())
+        if self._count is not None:
+            self._count.set_text(self._counted())
 
     def _markup(self) -> str:
         head = "".join(f'<th class="{_CSS[c.kind]}">{escape(c.title)}</th>' for c in self._columns)
@@ -59,26 +62,31 @@ class Table:
             text = escape(self._place.time(value))
         elif column.kind == "number" and isinstance(value, int | float) and not isinstance(value, bool):
             text = f"{value:,}"
-        elif column.kind == "badge" and value not in (None, ""):
-            shown = self._place.word(column.words, str(value)) if column.words else str(value)
-            text = badge_html(shown, column.colour(row) if column.colour else "")
+        elif value in (None, ""):
+            text = ""
         else:
-            text = escape("" if value is None else str(value))
+            shown = self._place.word(column.words, str(value)) if column.words else str(value)
+            is_badge = column.kind == "badge"
+            text = badge_html(shown, column.colour(row) if column.colour else "") if is_badge else escape(shown)
         if column.link is not None and (target := column.link(row)):
             text = f'<a href="{escape(target)}">{text}</a>'
-        is_short = len(str(value)) <= _SHORT
-        return f'<td class="{_CSS[column.kind]}{" w" if is_short else " l"}">{text}</td>'
+        is_short, is_word = len(str(value)) <= _SHORT, " " not in str(value)
+        width = "l" if not is_short else "w" if is_word or column.kind == "badge" else "b"
+        return f'<td class="{_CSS[column.kind]} {width}">{text}</td>'
 
     def tools(self) -> None:
         """Buttons that download what is shown."""
-        count = len(self._rows)
-        ui.label(self._place.t("table.row" if count == 1 else "table.rows", n=count)).classes("d-dim")
+        self._count = ui.label(self._counted()).classes("d-dim")
         for form in ("CSV", "JSON"):
             button = ui.element("button").classes("d-button").props('type="button"')
             button.on("click", lambda _, form=form: self._export(form))
             with button:
                 ui.icon("download")
                 ui.label(form)
+
+    def _counted(self) -> str:
+        count = len(self._rows)
+        return self._place.t("table.row" if count == 1 else "table.rows", n=count)
 
     def _export(self, form: str) -> None:
         names = [column.name for column in self._columns]

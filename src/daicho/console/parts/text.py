@@ -88,7 +88,7 @@ def facts(pairs: Iterable[tuple[str, Any]]) -> None:
                 with ui.element("div"):
                     value()
             else:
-                ui.label("" if value is None else str(value))
+                ui.label("–" if value in (None, "") else str(value))
 
 
 def tabs(entries: Sequence[tuple[str, str, bool]]) -> None:

@@ -70,7 +70,7 @@ _WHERE = (
 async def build(place: Place) -> None:
     attention = html("")
     cards = html("").classes("d-cards")
-    with ui.element("div").classes("d-two"):
+    with ui.element("div").classes("d-two d-uneven"):
         with panel(place.t("overview.readers")):
             readers = table(place, "readers", _reader_columns(place), [])
         with panel(place.t("overview.latest")):
