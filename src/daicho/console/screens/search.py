@@ -2,7 +2,7 @@
 
 from nicegui import ui
 
-from daicho.console.parts import anchor, empty
+from daicho.console.parts import anchor, empty, heading
 from daicho.console.screen import Place, Screen
 from daicho.console.words import Words
 from daicho.core.ids import is_uuid
@@ -17,11 +17,13 @@ _MOST = 20
 async def build(place: Place) -> str | None:
     typed = place.query.get("q", "").strip()[:300]
     found = await _found(place, typed)
+    heading(place.t("search.title"), 1)
+    if not found:
+        empty(place, place.t("shell.search.nothing"), icon="search_off")
+        return None
     with ui.element("div").classes("d-panel d-stack"):
         for text, target in found:
             anchor(text, target).classes("d-link")
-        if not found:
-            empty(place, place.t("shell.search.nothing"), fill="daicho trace ID", icon="search_off")
     return found[0][1] if len(found) == 1 else None
 
 
@@ -42,7 +44,8 @@ async def _found(place: Place, typed: str) -> list[tuple[str, str]]:
         found.append((place.t("shell.search.event", what=typed), place.link("/events/{position}", position=typed)))
     names = [typed] if "-" in typed else [f"{category}-{typed}" for category in place.app.model.categories]
     for name in names:
-        for stream, _ in await store.streams(None, after=name[:-1], limit=_MOST):
+        itself = [name] if await store.stream_version(name) else []
+        for stream in (*itself, *(each for each, _ in await store.streams(None, after=name, limit=_MOST))):
             if stream.startswith(name):
                 text = place.t("shell.search.stream", what=stream)
                 found.append((text, place.link("/streams/{stream}", stream=stream)))
