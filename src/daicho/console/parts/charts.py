@@ -17,7 +17,8 @@ def gauge(ratio: float | None, caption: str, names: Sequence[str]) -> ui.html:
     parts = [_arc(cx, cy, radius, low, high, colour) for low, high, colour in _BANDS]
     for value in (1, 3, 10, 100, 1000):
         x, y = _spot(cx, cy, radius + 18, value)
-        parts.append(f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="middle" class="d-svgdim">{value:,}</text>')
+        anchor = "end" if value == 1 else "start" if value == 1000 else "middle"  # beside the ends of the arc
+        parts.append(f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="{anchor}" class="d-svgdim">{value:,}</text>')
     for (low, high, _), name in zip(_BANDS, names, strict=True):
         x, y = _spot(cx, cy, radius + 46, math.sqrt(low * high))
         anchor = "end" if x < cx - 40 else "start" if x > cx + 40 else "middle"

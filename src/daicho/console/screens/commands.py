@@ -251,7 +251,7 @@ async def build_one(place: Place) -> None:
     with panel(place.t("commands.content")):
         begin = json.dumps(_example(place, cls, like), indent=2, ensure_ascii=False)
         text = ui.textarea(value=begin).props('outlined autogrow input-class="d-mono" data-field="content"')
-        text.style("width:100%")
+        text.style("width:100%").props["aria-label"] = place.t("commands.content")
     buttons = ui.element("div").classes("d-row").style("margin-bottom:14px")
     said = ui.element("div")
     outcome: dict[str, str] = {}

@@ -132,7 +132,7 @@ async def build_one(place: Place) -> None:
         text = diagram(trace, views)
         with panel():
             ui.label(place.t("flow.legend")).classes("d-dim")
-            config = {"securityLevel": "strict", "sequence": {"useMaxWidth": True, "mirrorActors": False}}
+            config = {"securityLevel": "strict", "sequence": {"useMaxWidth": True, "mirrorActors": True}}
             ui.mermaid(text, config=config).classes("d-mermaid")
             copy_button("Mermaid", text)
     _views(place, views)

@@ -60,6 +60,11 @@ WORDS: Words = {
     "look.writes": ("Writes", "書き込み"),
     "look.ratio": ("Ratio", "比"),
     "look.calls": ("Calls for", "向く構成"),
+    "look.calls.simple CRUD": ("simple CRUD", "単純な CRUD"),
+    "look.calls.staged CQRS": ("staged CQRS", "段階的 CQRS"),
+    "look.calls.full CQRS": ("full CQRS", "完全な CQRS"),
+    "look.calls.CQRS + CDN/cache": ("CQRS + CDN/cache", "CQRS + CDN・キャッシュ"),
+    "look.calls.unknown": ("unknown", "不明"),
     "look.why": ("Why", "理由"),
     "look.query": ("Query", "クエリ"),
     "look.share": ("Share of reads, %", "読み取りに占める割合 %"),
@@ -131,7 +136,7 @@ def _aggregates(place: Place) -> None:
         Column(name="reads", title=place.t("look.reads"), kind="number"),
         Column(name="writes", title=place.t("look.writes"), kind="number"),
         Column(name="ratio", title=place.t("look.ratio"), kind="number"),
-        Column(name="calls", title=place.t("look.calls")),
+        Column(name="calls", title=place.t("look.calls"), words="look.calls"),
         Column(name="why", title=place.t("look.why")),
     ]
     table(place, "look-to-book", columns, rows)

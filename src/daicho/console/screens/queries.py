@@ -119,6 +119,7 @@ async def build_one(place: Place) -> None:
     with panel(place.t("queries.content")):
         text = ui.textarea(value=json.dumps(begin, indent=2, ensure_ascii=False))
         text.props('outlined autogrow input-class="d-mono" data-field="content"').style("width:100%")
+        text.props["aria-label"] = place.t("queries.content")
         button = ui.element("button").classes("d-button d-primary").props('type="button" data-action="query.ask"')
         with button:
             ui.icon("visibility")

@@ -42,6 +42,8 @@ WORDS: Words = {
     "travel.version": ("After event {at} of {all}", "{all} 件中 {at} 件目のイベントの後"),
     "travel.beginning": ("Before the first event", "最初のイベントの前"),
     "travel.state": ("State", "状態"),
+    "travel.back": ("One event back", "一つ前のイベントへ"),
+    "travel.on": ("One event on", "一つ先のイベントへ"),
     "travel.changed": ("What this event changed", "このイベントによる変化"),
     "travel.play": ("Play", "再生"),
     "travel.compare": ("Compare two moments", "二つの時点を比べる"),
@@ -114,7 +116,9 @@ async def _slider(place: Place, behaviour: Behaviour, name: str, version: int) -
     with panel():
         said = ui.label().classes("d-strong").props('data-live="version"')
         with ui.element("div").classes("d-row").style("flex-wrap:nowrap"):
-            back, play, on = (_small(icon) for icon in ("chevron_left", "play_arrow", "chevron_right"))
+            back = _small("chevron_left", place.t("travel.back"))
+            play = _small("play_arrow", place.t("travel.play"))
+            on = _small("chevron_right", place.t("travel.on"))
             slider = ui.slider(min=0, max=version, value=at).props('aria-label="version"').style("flex:1;margin:0 14px")
         event_line = ui.element("div").classes("d-row")
     with ui.element("div").classes("d-two"):
@@ -254,8 +258,9 @@ def _number(place: Place, name: str, otherwise: int) -> int:
     return int(text) if text.isdecimal() else otherwise
 
 
-def _small(icon: str) -> ui.element:
+def _small(icon: str, label: str) -> ui.element:
     button = ui.element("button").classes("d-button").props('type="button"')
+    button.props["aria-label"] = button.props["title"] = label
     button.props["data-icon"] = icon
     with button:
         ui.icon(icon)

@@ -81,7 +81,7 @@ SHELL: dict[str, tuple[str, str]] = {
     "copy": ("Copy", "コピー"),
     "problem.why": ("Why", "理由"),
     "problem.do": ("What to do", "対処"),
-    "empty.fill": ("This fills it:", "次のコマンドで入ります:"),
+    "empty.fill": ("This fills it:", "次のようにすると入ります:"),
     "diff.before": ("before", "前"),
     "diff.after": ("after", "後"),
     "diff.same": ("No difference.", "差はありません。"),
