@@ -3,75 +3,35 @@ for in the store."""
 
 import asyncio
 import json
-import os
 import re
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TypeVar
 
-import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
 from daicho import App
 from daicho.console.door import COOKIE
 from daicho.console.screens import SCREENS
-from daicho.core.stored import NewEvent
 from daicho.http.security.keys import KeyFile
-from daicho.ports.event_store import AppendRequest, StreamWrite
 from daicho.schemas import locked, write_lock
 from tests.console.browser import PATIENCE, Browsing
-from tests.people_app import Buy, Customer, Register, people
+from tests.console.sites import Office, cookie_of, opened_office
+from tests.people_app import Customer
 from tests.people_app import office as bureau
-from tests.serving import served
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("console-operations")]
 expect.set_options(timeout=PATIENCE)
 T = TypeVar("T")
-OLD = "018f4c9e-7a34-7cc1-8f2e-5d1b0a9c6e%02d"
 PATHS = ("/schemas", "/audit", "/people", "/tenants", "/keys", "/configuration", "/operators")
-
-
-@dataclass(frozen=True)
-class Office:
-    url: str
-    store: str
-    keys: str
-    key_file: Path
-    cookie: str
-    lock: Path
-    """Of the shapes of events; not there at first."""
-
-    def app(self) -> App:
-        return people(self.store, self.keys)
 
 
 @pytest.fixture(scope="module")
 def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
-    """Six customers who bought something, for two tenants, and events of an old version, of an unknown one, and of a
-    content that does not fit its class."""
-    folder = tmp_path_factory.mktemp("office")
-    store, keys = f"sqlite:///{folder / 'people.db'}?durability=relaxed", f"sqlite:///{folder / 'keys.db'}"
-    asyncio.run(_fill(people(store, keys)))
-    file, lock = folder / "api-keys.json", folder / "events.lock.json"
-    admin, _ = KeyFile(file).create("ada", now=datetime.now(UTC), scopes=("console:admin", "pii:read"))
-    os.environ["PEOPLE_KEYS"] = keys
-    try:
-        arguments = ("--console", "on", "--keys", str(file), "--schema-lock", str(lock))
-        with served(*arguments, app="tests.people_app:office", store=store) as server:
-            url = f"{server.url}/console"
-            yield Office(url, store, keys, file, _cookie(url, admin), lock)
-    finally:
-        del os.environ["PEOPLE_KEYS"]
-
-
-def _cookie(url: str, key: str) -> str:
-    """That of a new session."""
-    form = httpx.post(f"{url}/login", data={"key": key, "next": "/console/"}, timeout=PATIENCE / 1000)
-    return form.cookies[COOKIE]
+    with opened_office(tmp_path_factory.mktemp("office")) as found:
+        yield found
 
 
 @pytest.fixture
@@ -79,37 +39,6 @@ def page(office: Office, page: Page, browsing: Browsing) -> Page:
     """A page of somebody who has logged in with the admin's key."""
     browsing.call(lambda: page.context.add_cookies([{"name": COOKIE, "value": office.cookie, "url": office.url}]))
     return page
-
-
-async def _fill(app: App) -> None:
-    names = ("Ann Archer", "Bob Baker", "Cleo Carter", "Dan Draper", "Eve Ember", "Finn Fisher")
-    async with app:
-        for n, name in enumerate(names, 1):
-            mail = f"{name.split()[0].lower()}@example.org"
-            tenant = "north" if n % 2 else "south"
-            command = Register(customer_id=f"c-{n}", name=name, email=mail)
-            await app.send(command, actor="clerk", tenant=tenant)
-            bought = Buy(order_id=f"o-{n}", customer_id=f"c-{n}", note=f"ring for {name}")
-            await app.send(bought, actor="till", tenant=tenant)
-        await app.settle()
-        old = _event(0, "customer.registered", 1, b'{"customer_id":"c-9","name":"Gus Gardener"}')
-        lost = _event(1, "weather.changed", 3, b'{"degrees":21}')
-        await app.storage.append([AppendRequest(writes=(StreamWrite(stream="customer-c-9", events=(old,)),))])
-        await app.storage.append([AppendRequest(writes=(StreamWrite(stream="weather-1", events=(lost,)),))])
-        odd = _event(2, "parcel.sent", 1, b'{"parcel_id":"p-1","grams":"heavy"}')
-        await app.storage.append([AppendRequest(writes=(StreamWrite(stream="parcel-p-1", events=(odd,)),))])
-
-
-def _event(n: int, name: str, version: int, data: bytes) -> NewEvent:
-    return NewEvent(
-        event_id=OLD % n,
-        type=name,
-        schema_version=version,
-        data=data,
-        occurred_at="2026-01-01T00:00:00.000000+00:00",
-        correlation_id=OLD % (n + 50),
-        causation_id=OLD % (n + 50),
-    )
 
 
 def looked(office: Office, look: Callable[[App], Awaitable[T]]) -> T:
@@ -210,7 +139,7 @@ def test_whoever_sees_no_contents_is_not_told_them_by_what_cannot_be_read(
     office: Office, page: Page, browsing: Browsing
 ) -> None:
     key, _ = KeyFile(office.key_file).create("bea", now=datetime.now(UTC), scopes=("console:auditor",))
-    cookie = _cookie(office.url, key)
+    cookie = cookie_of(office.url, key)
     browsing.call(lambda: page.context.add_cookies([{"name": COOKIE, "value": cookie, "url": office.url}]))
     page.goto(f"{office.url}/schemas")
     press(page, "schema.verify")

@@ -19,8 +19,8 @@ from daicho.core.operator_events import OPERATOR
 from daicho.flow.among import GAP
 from tests.console.browser import PATIENCE, cut
 from tests.console.conftest import ShopConsole
-from tests.console.plant import BookTrip, PayTrip, make, trips
-from tests.serving import served
+from tests.console.plant import make, trips
+from tests.console.sites import opened_plant
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("console-operations")]
 expect.set_options(timeout=PATIENCE)
@@ -30,25 +30,8 @@ READER = "projection%3Atrips"
 
 @pytest.fixture(scope="module")
 def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ShopConsole]:
-    """Fourteen trips, of which two cannot be shown and two got no room; six are paid for."""
-    folder = tmp_path_factory.mktemp("plant")
-    store = f"sqlite:///{folder / 'plant.db'}?durability=relaxed"
-    os.environ["PLANT_MENDED"] = str(folder / "mended")
-    asyncio.run(_fill(make(store)))
-    with served("--console", "on", app="tests.console.plant:make", store=store) as server:
-        yield ShopConsole(f"{server.url}/console", store)
-    del os.environ["PLANT_MENDED"]
-
-
-async def _fill(app: App) -> None:
-    async with app:
-        for n in range(14):
-            city = "Atlantis" if n in (3, 5) else "Kyoto"
-            await app.send(BookTrip(trip_id=f"t-{n}", room=f"r-{n % 12}", city=city), actor="ada")
-        await app.settle()
-        for n in (0, 1, 2, 3, 4, 6):
-            await app.send(PayTrip(trip_id=f"t-{n}"), actor="bob")
-        await app.settle()
+    with opened_plant(tmp_path_factory.mktemp("plant")) as found:
+        yield found
 
 
 def looked(plant: ShopConsole, look: Callable[[App], Awaitable[T]]) -> T:
