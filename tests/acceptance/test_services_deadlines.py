@@ -211,7 +211,7 @@ async def killed(service: str, point: str, nth: int, tmp_path: Path) -> bool:
         if service == "orders":
             await clock.advance(seconds)
         else:  # a clock is moved where it is slept by
-            moved = others["orders"]._run  # pyright: ignore[reportPrivateUsage]
+            moved = others["orders"]._loop.run  # pyright: ignore[reportPrivateUsage]
             await asyncio.to_thread(lambda: moved(clock.advance(seconds)))
 
     crash = crash_at(point, nth=nth)
