@@ -159,6 +159,129 @@ async def put(app: App, *events: tuple[str, int]) -> None:
     await app.settle()
 
 
+# -- rows that no store holds -------------------------------------------------------------------------------------
+
+
+@projection("sums", key=lambda event: event.counter)
+def too_large(row: Sum | None, event: Put) -> Sum:
+    total = (row.total if row else 0) + event.n
+    return Sum(counter=event.counter, total=2**64 if total == 13 else total)
+
+
+@projection("sums", key=lambda event: event.counter)
+def large_enough(row: Sum | None, event: Put) -> Sum:
+    total = (row.total if row else 0) + event.n
+    return Sum(counter=event.counter, total=total)
+
+
+@projection("sums", key=lambda event: event.counter)
+def stranger(row: Sum | None, event: Put) -> Sum:
+    return Total(counter=event.counter, total=event.n) if event.n == 13 else Sum(counter=event.counter)  # type: ignore[return-value]
+
+
+async def test_an_event_that_makes_a_row_which_the_store_cannot_hold_parks_its_key_alone(store: Store) -> None:
+    async with resting(App(Counter, too_large, store=store.url)) as app:
+        for n in range(30):  # all of them are one page
+            await app.send(Add(counter=f"c{n}", n=13 if n % 10 == 4 else 1))
+        await app.send(Add(counter="c4", n=1))
+    async with App(Counter, too_large, store=store.url) as app:
+        await app.settle()
+        letters = await parked(app)
+        assert [letter.key for letter in letters] == ["c4", "c14", "c24", "c4"]
+        assert [(letter.error or "").partition(":")[0] for letter in letters] == ["InvalidMessage"] * 3 + [""]
+        assert await app.views[too_large].count() == 27
+        await app.dead_letters.retry(letters[0].number)  # it is tried, and stays
+        await app.dead_letters.retried(30)
+        assert len(await parked(app)) == 4
+        await put(app, ("c1", 1), ("c14", 1))
+        row = await app.views[too_large].get("c1")
+        assert row is not None
+        assert (row.total, len(await parked(app))) == (2, 5)
+        assert {lag.state for lag in await app.lag()} == {"live"}
+    async with App(Counter, large_enough, store=store.url) as app:
+        await nothing_parked(app)
+        assert {row.total for row in await app.views[large_enough].find()} == {1, 2, 13, 14}
+
+
+async def test_a_rebuild_parks_what_makes_a_row_that_the_store_cannot_hold(store: Store) -> None:
+    async with App(Counter, too_large, store=store.url) as app:
+        await put(app, *[(f"c{n}", 13 if n == 5 else 1) for n in range(10)])
+        steps = [step async for step in app.rebuild("sums")]
+        assert steps[-1].switched
+        assert await app.views[too_large].count() == 9
+        assert [letter.key for letter in await parked(app) if letter.processor.endswith("@2")] == ["c5"]
+
+
+class Say(Command):
+    place: str
+    text: str
+
+
+class Said(Event, name="said"):
+    place: str
+    text: str
+
+
+class Speaker(Aggregate, category="speaker", key="place"):
+    @handle
+    def say(self, command: Say) -> Iterator[Said]:
+        yield Said(place=command.place, text=command.text)
+
+    @apply
+    def said(self, event: Said) -> None:
+        pass
+
+
+class Saying(Row):
+    text: str
+
+
+@projection("sayings", key=lambda event: event.place)
+def sayings(_: Saying | None, event: Said) -> Saying:
+    return Saying(text=event.text)
+
+
+@projection("by_text", key=lambda event: event.text)
+def by_text(_: Saying | None, event: Said) -> Saying:
+    return Saying(text="")
+
+
+@projection("spoiled", key=lambda event: event.place)
+def spoiled(_: Saying | None, event: Said) -> Saying:
+    if "\0" in event.text:
+        raise ValueError(f"cannot take {event.text} \ud800")
+    return Saying(text=event.text)
+
+
+async def test_a_text_that_the_database_cannot_hold_stops_nothing_else(store: Store) -> None:
+    """PostgreSQL keeps no NUL in a text: neither in a field, nor in a key, nor in what an error says of it."""
+    parts = (Speaker, sayings, by_text, spoiled)
+    async with App(*parts, store=store.url) as app:
+        for place, text in (("a", "one"), ("b", "t\0wo"), ("c", "three")):
+            await app.send(Say(place=place, text=text))
+        await app.settle()
+        assert await app.views[sayings].get("c") == Saying(text="three")
+        assert await app.views[by_text].get("three") is not None
+        assert await app.views[spoiled].get("c") == Saying(text="three")
+        letters = {letter.processor.partition(":")[2]: letter for letter in await parked(app)}
+        assert letters["spoiled@1"].key == "b"
+        assert r"cannot take t\0wo \ud800" in (letters["spoiled@1"].error or "")
+        if store.url.startswith("postgresql"):
+            assert (letters["sayings@1"].key, letters["by_text@1"].key) == ("b", "speaker-b")
+        else:
+            assert await app.views[sayings].get("b") == Saying(text="t\0wo")
+
+
+async def test_what_is_no_row_of_its_view_parks_its_key_alone(store: Store) -> None:
+    async with App(Counter, stranger, store=store.url) as app:
+        await put(app, ("a", 13), ("b", 1))
+        [letter] = await parked(app)
+        assert letter.key == "a"
+        assert "stranger" in (letter.error or "")
+        assert "returned Total, and not Sum or None" in (letter.error or "")
+        assert [row.counter for row in await app.views[stranger].find()] == ["b"]
+
+
 # -- the rest flows on, and a deploy mends it ---------------------------------------------------------------------
 
 

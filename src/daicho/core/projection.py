@@ -149,9 +149,11 @@ class Fold(Generic[RowT]):
         return cast("tuple[str, ...]", keys)
 
     def step(self, row: RowT | None, event: Event, key: str, record: "RecordedEvent[Any] | None" = None) -> RowT | None:
-        if not self._extras:
-            return self._fold(row, event)
-        return self._fold(row, event, *(key if extra == "key" else record for extra in self._extras))
+        extras = (key if extra == "key" else record for extra in self._extras)
+        made = self._fold(row, event, *extras) if self._extras else self._fold(row, event)
+        if made is not None and made.__class__ is not self.part.row_type:
+            self._refuse_stranger(made)
+        return made
 
     def pairs(self, events: Sequence[Event]) -> list[tuple[Event, str]]:
         """Each event with each of its keys; for projections that need no envelope."""
@@ -165,12 +167,23 @@ class Fold(Generic[RowT]):
         return found
 
     def run(self, pairs: Sequence[tuple[Event, str]], known: "Mapping[str, RowT | None]") -> "dict[str, RowT | None]":
-        """The rows that change, from those `known` by every key. Raises what the user's code raises."""
-        fold, changed = self._fold, dict[str, RowT | None]()
+        """The rows that change, from those `known` by key. Raises WiringError, and what the user's code raises."""
+        fold, changed, kind = self._fold, dict[str, RowT | None](), self.part.row_type
         for event, key in pairs:
             row = changed[key] if key in changed else known[key]
-            changed[key] = fold(row, event, key) if self._extras else fold(row, event)
+            row = changed[key] = fold(row, event, key) if self._extras else fold(row, event)
+            if row is not None and row.__class__ is not kind:
+                self._refuse_stranger(row)
         return changed
+
+    def _refuse_stranger(self, made: object) -> None:
+        """Raises WiringError for what is no row of this view."""
+        kind = self.part.row_type
+        if not isinstance(made, kind):
+            raise WiringError(
+                f"{describe(self._fold)} returned {type(made).__name__}, and not {kind.__name__} or None",
+                do=f"return the new {kind.__name__}, or None for no row",
+            )
 
 
 class Crud(Table[RowT]):

@@ -26,7 +26,7 @@ from daicho.ports.event_store import StoredEvent
 from daicho.read.feed import Feed, Page
 from daicho.read.progress import Progress
 
-__all__ = ["Consumer", "PageProcessor", "Processor", "Runnable", "parked"]
+__all__ = ["Consumer", "PageProcessor", "Processor", "Runnable", "parked", "storable"]
 
 _log = logging.getLogger("daicho")
 _IDLE = 0.05
@@ -277,6 +277,11 @@ class PageProcessor(Processor[Consumer]):
         return page.last
 
 
+def storable(text: str) -> str:
+    """What any store can hold: without NUL and halves of characters, which an error may quote."""
+    return text.encode(errors="backslashreplace").decode().replace("\0", "\\0")
+
+
 def parked(
     stored: StoredEvent | RecordedEvent[Any],
     key: str,
@@ -292,8 +297,8 @@ def parked(
         type=stored.type,
         stream=stored.stream,
         correlation_id=stored.correlation_id,
-        error=None if error is None else f"{type(error).__name__}: {error}",
-        trace=None if error is None else "".join(traceback.format_exception(error)),
+        error=None if error is None else storable(f"{type(error).__name__}: {error}"),
+        trace=None if error is None else storable("".join(traceback.format_exception(error))),
         attempts=attempts,
         code=None if error is None else code,
     )

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from daicho.core.collecting import uncollected
-from daicho.core.errors import HistoryError, StoreError
+from daicho.core.errors import HistoryError, InvalidMessage, StoreError
 from daicho.core.fingerprint import fingerprint
-from daicho.core.messages import Event, RecordedEvent, Row
+from daicho.core.messages import Event, RecordedEvent, Row, replace
 from daicho.core.projection import Fold
 from daicho.core.registry import Registry
 from daicho.core.segments import WHOLE, Segment
@@ -23,7 +23,7 @@ from daicho.read.build import Build
 from daicho.read.elsewhere import Elsewhere
 from daicho.read.feed import Page
 from daicho.read.mended import ask_if_mended
-from daicho.read.processor import parked
+from daicho.read.processor import parked, storable
 
 __all__ = ["Projector", "Refolded"]
 
@@ -111,6 +111,45 @@ class Projector(Build[Fold[Any]]):
         return self._elsewhere is not None and position <= self._seen.get(key, 0)
 
     async def consume(self, page: Page, indexes: list[int], token: int, position: int) -> int:
+        move = Advance(processor=self.name, token=token, old=position, new=page.last)
+        return await self._consume(page, indexes, move)
+
+    async def _consume(self, page: Page, indexes: list[int], advance: Advance) -> int:
+        """If they make a row that the store cannot hold, by halves, until it is known which of them does."""
+        parked_before = set(self._parked)
+        try:
+            return await self._consume_together(page, indexes, advance)
+        except InvalidMessage as error:
+            self._parked = parked_before
+            if len(indexes) < 2:
+                if not indexes:
+                    raise
+                return await self._park_alone(page, indexes[0], advance, error)
+        half = len(indexes) // 2
+        between = int(page.events[indexes[half - 1]].position)
+        position = await self._consume(page, indexes[:half], replace(advance, new=between))
+        return await self._consume(page, indexes[half:], replace(advance, old=position))
+
+    async def _park_alone(self, page: Page, index: int, advance: Advance, error: InvalidMessage) -> int:
+        """Under its keys, or under its stream, if they are what cannot be held."""
+        stored, record = page.events[index], page.record(index)
+        keys = self._mine(self.fold.keys(record.event, record)) if isinstance(record, RecordedEvent) else ()
+        for under in (keys, (stored.stream,)):
+            parked_before, trouble = set(self._parked), list[ParkedEvent]()
+            for key in under:
+                self._park(trouble, stored, key, error)
+            try:
+                await self._write({}, advance, trouble)
+            except InvalidMessage:
+                self._parked = parked_before
+                if under is not keys:
+                    raise
+            else:
+                break
+        return advance.new
+
+    async def _consume_together(self, page: Page, indexes: list[int], advance: Advance) -> int:
+        """Raises InvalidMessage, and has written nothing, if the store cannot hold one of the rows."""
         work: list[tuple[StoredEvent, RecordedEvent[Any], Sequence[str]]] = []
         trouble: list[ParkedEvent] = []
         fold = self.fold
@@ -130,7 +169,7 @@ class Projector(Build[Fold[Any]]):
             if keys:
                 work.append((stored, record, keys))
         if not work and not trouble and self.segment.of > 1:
-            return position  # of no concern here: that we have come this far can be noted later
+            return advance.old  # of no concern here: that we have come this far can be noted later
         if fold.part.inline:
             self._forget_rows()  # appends of this and other processes change rows beside us
         needed = {key for _, _, keys in work for key in keys}
@@ -153,14 +192,14 @@ class Projector(Build[Fold[Any]]):
                 self._saw(key, stored.position)
         self._probe("projection.before")
         try:
-            await self._write(changed, Advance(processor=self.name, token=token, old=position, new=page.last), trouble)
+            await self._write(changed, advance, trouble)
             self.changes.tell(self.table.name, changed, before)
         except BaseException:
             self._forget_rows()
             raise
         self._probe("projection.after")
         self._trim()
-        return page.last
+        return advance.new
 
     @property
     def can_gather(self) -> bool:
@@ -304,12 +343,16 @@ class Projector(Build[Fold[Any]]):
         done = [step.letter.number for step in steps]
         if done:
             changed = {each: row for step in steps for each, row in step.after.items()}
-            await self._write(changed, fence, (), done)
-            self.changes.tell(self.table.name, changed)
+            try:
+                await self._write(changed, fence, (), done)
+            except InvalidMessage as unfit:  # a row that the store cannot hold: all of them stay
+                done, failure = [], unfit
+            else:
+                self.changes.tell(self.table.name, changed)
         self._forget_rows()
         if failure is not None:
             left = [x.number for x in letters if x.number not in done]
-            error = f"{type(failure).__name__}: {failure}"
+            error = storable(f"{type(failure).__name__}: {failure}")
             await self._letters.retried(self.name, left, error=error, code=self._code)
 
     async def refold(self, letters: Sequence[DeadLetter]) -> tuple[list[Refolded], Exception | None]:

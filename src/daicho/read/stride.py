@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 
+from daicho.core.errors import InvalidMessage
 from daicho.ports.checkpoint_store import Advance
 from daicho.ports.event_store import Narrow, Selection
 from daicho.read.feed import Page
@@ -34,8 +35,10 @@ class Stride:
     def __init__(self, projector: Projector, token: int, position: int) -> None:
         self._projector, self._store, self._token = projector, projector.store, token
         self._types = tuple(sorted(projector.types))
-        self.position = self.stored = position
-        """How far events are folded; and how far that is durable."""
+        self.position: int = position
+        """How far events are folded."""
+        self.stored: int = position
+        """How far that is durable."""
         self._epoch = position >> 48
         """In which the head is."""
         self.page = _PAGE
@@ -76,7 +79,10 @@ class Stride:
         last = events[-1][0] if len(events) == self.page else max(up_to, self.position)
         if not events or await self._projector.gather(events):
             self.position = last
-            await self._write_on()
+            try:
+                await self._write_on()
+            except InvalidMessage:
+                await self._again()
         else:
             await self._consume(last)
         return len(events)
@@ -99,9 +105,22 @@ class Stride:
 
     async def finish(self) -> None:
         """Everything folded is durable when this returns."""
-        await self._written()
-        if self.stored < self.position:
-            self.stored = await self._projector.write_gathered(self._token, self.stored, self.position)
+        try:
+            await self._written()
+            if self.stored < self.position:
+                self.stored = await self._projector.write_gathered(self._token, self.stored, self.position)
+        except InvalidMessage:
+            await self._again()
+
+    async def _again(self) -> None:
+        """From what is durable the long way, because the store cannot hold a row: that way finds out which, and parks
+        what makes it."""
+        goal = self.position
+        self.position = self.stored
+        self._writing = None
+        self._projector.forget()
+        while self.position < goal:
+            await self._consume(goal)
 
     def _selection(self, up_to: int, after: int | None = None) -> Selection:
         return Selection(after=self.position if after is None else after, up_to=up_to, types=self._types)

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from daicho.adapters.stores.memory.contents import Contents, StoredTable
-from daicho.core.errors import NoSuchTable
+from daicho.core.errors import InvalidMessage, NoSuchTable
 from daicho.core.messages import Row
 from daicho.ports.view_store import TableSpec
 
@@ -15,7 +15,17 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 def encode(row: Row) -> bytes:
-    return _encode(row)
+    """Raises InvalidMessage for a row that could not be read again."""
+    try:
+        data = _encode(row)
+        msgspec.msgpack.decode(data, type=type(row))
+    except (msgspec.MsgspecError, TypeError, ValueError, OverflowError) as error:
+        raise InvalidMessage(
+            f"a row of {type(row).__name__} cannot be stored",
+            why=str(error),
+            do="check the row's fields against their declared types",
+        ) from error
+    return data
 
 
 def decode(table: TableSpec, data: bytes) -> Any:

@@ -164,7 +164,14 @@ class RowCodec:
         for n, convert in self._to:
             value = values[n]
             if value is not None:
-                values[n] = convert(value)
+                try:
+                    values[n] = convert(value)
+                except (TypeError, AttributeError) as error:
+                    raise InvalidMessage(
+                        f"{value!r} does not fit into the field {self._names[n]!r} of {self.row_type.__name__}",
+                        why=str(error),
+                        do="check the row's fields against their declared types",
+                    ) from error
         values.insert(0, key)
         return values
 
