@@ -3,13 +3,15 @@
 import os
 import re
 import tomllib
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from daicho.core.errors import ConfigurationError
 
-__all__ = ["SERVER", "SETTINGS", "Settings", "told_settings"]
+__all__ = ["SERVER", "SETTINGS", "Settings", "UnknownSetting", "told_settings"]
 
 SERVER = (
     *("role", "host", "port", "uds", "workers", "insecure"),
@@ -30,6 +32,21 @@ SETTINGS = {
 }
 
 _PASSWORD = re.compile(r"(://[^/:@]*):[^/@]*@")
+_NO_SETTINGS = frozenset(
+    f"DAICHO_{name}" for name in ("MASTER_KEY", "MASTER_KEY_FILE", "KEY", "CONTEXT", "IMAGE", "PASSWORD")
+)
+"""Variables that mean something to Daicho, or to the files that it writes, and are no settings."""
+
+
+class UnknownSetting(NamedTuple):
+    name: str
+    where: str
+    meant: str
+    """The setting or variable with nearly that name. Empty: there is none."""
+
+    @property
+    def told(self) -> str:
+        return f"unknown{self.meant and f': did you mean {self.meant}?'}"
 
 
 class Settings:
@@ -63,11 +80,45 @@ class Settings:
             return os.environ[variable], f"environment ({variable})"
         return self._files.get(name, (None, "not set"))
 
+    def check(self) -> None:
+        """Raises ConfigurationError for what a file says and no setting is called. The environment is not only ours."""
+        for unknown in self.unknown_in_files:
+            meant = f"did you mean `{unknown.meant}`?" if unknown.meant else ""
+            raise ConfigurationError(
+                f"`{unknown.name}` in {unknown.where} is no setting",
+                why="nothing reads it, and what it was meant to set keeps its default",
+                do=meant or f"take it out; there are {', '.join(SETTINGS)}",
+                setting=unknown.name,
+            )
+
+    @cached_property
+    def unknown_in_files(self) -> list[UnknownSetting]:
+        return [
+            UnknownSetting(key, where, _near(key, SETTINGS))
+            for where, table in self._tables.items()
+            for key in table
+            if key not in SETTINGS
+        ]
+
+    def unknown_in_environment(self) -> Iterator[UnknownSetting]:
+        """Others may set variables that begin as ours do (Kubernetes for a service `daicho`): no error, but told."""
+        known = {*SETTINGS.values(), *_NO_SETTINGS}
+        for name in sorted(os.environ):
+            if name.startswith("DAICHO_") and name not in known:
+                near = _near(name.removeprefix("DAICHO_"), SETTINGS)
+                yield UnknownSetting(name, "environment", SETTINGS[near] if near else "")
+
+    @cached_property
+    def _tables(self) -> dict[str, dict[str, Any]]:
+        return {
+            "pyproject.toml [tool.daicho]": _table(Path("pyproject.toml"), ("tool", "daicho")),
+            "daicho.toml": _table(Path("daicho.toml"), ()),
+        }
+
     @cached_property
     def _files(self) -> dict[str, tuple[str, str]]:
         found: dict[str, tuple[str, str]] = {}
-        for name, section in (("pyproject.toml", ("tool", "daicho")), ("daicho.toml", ())):
-            table = _table(Path(name), section)
+        for name, table in self._tables.items():
             for setting in SETTINGS:
                 value = table.get(setting)
                 if value is None:
@@ -76,8 +127,12 @@ class Settings:
                     value = str(value).lower()  # true, 8000, 2.5
                 if not isinstance(value, str):
                     raise ConfigurationError(f"`{setting}` in {name} is {value!r}", do="write it as a text in quotes")
-                found[setting] = (value, f"file ({name}{' [tool.daicho]' if section else ''})")
+                found[setting] = (value, f"file ({name})")
         return found
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    return next(iter(get_close_matches(name.lower().replace("_", "-"), known, 1, cutoff=0.7)), "")
 
 
 def _table(path: Path, section: tuple[str, ...]) -> dict[str, Any]:

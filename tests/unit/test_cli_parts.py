@@ -1,6 +1,7 @@
 """The pieces of the command line that need no store."""
 
 import gzip
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -66,6 +67,40 @@ def test_a_broken_settings_file_is_named(tmp_path: Path, monkeypatch: pytest.Mon
     Path("daicho.toml").write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(ConfigurationError, match=r"daicho\.toml"):
         Settings().get("store")
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "says"),
+    [
+        ("daicho.toml", 'stor = "memory:"', "did you mean `store`?"),
+        ("daicho.toml", 'read_from = "x"', "did you mean `read-from`?"),
+        ("daicho.toml", "[server]\nport = 1", "take it out; there are app, store"),
+        ("pyproject.toml", '[tool.daicho]\nstor = "memory:"', "did you mean `store`?"),
+    ],
+)
+def test_a_setting_that_there_is_not_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, text: str, says: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(file).write_text(text)
+    with pytest.raises(ConfigurationError, match=file.replace(".", r"\.")) as refused:
+        Settings().check()
+    assert says in refused.value.do
+
+
+def test_variables_that_begin_as_ours_do_are_told_and_not_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("DAICHO_")]:
+        monkeypatch.delenv(name)
+    for name in ("DAICHO_STOR", "DAICHO_SERVICE_HOST", "DAICHO_MASTER_KEY", "DAICHO_READ_FROM"):
+        monkeypatch.setenv(name, "x")
+    Settings().check()
+    assert [(each.name, each.meant) for each in Settings().unknown_in_environment()] == [
+        ("DAICHO_SERVICE_HOST", ""),
+        ("DAICHO_STOR", "DAICHO_STORE"),
+    ]
 
 
 def test_fields_come_from_data_and_from_set_as_their_types_want_them() -> None:

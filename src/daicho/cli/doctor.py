@@ -51,6 +51,7 @@ def doctor(context: click.Context, output: str) -> None:
                 *[f async for f in _look_at(look)],
                 *await _kept(look),
                 *await _bus(look),
+                *_variables(settings),
                 *_libraries(),
             ]
 
@@ -131,6 +132,13 @@ async def _bus(look: Look) -> list[Finding]:
         return [Finding(what="bus", ok=False, detail=error.what, do=error.do or "look at the broker")]
     finally:
         await line.close()
+
+
+def _variables(settings: Settings) -> Iterator[Finding]:
+    for unknown in settings.unknown_in_environment():
+        do = f"did you mean {unknown.meant}? Otherwise give it another name" if unknown.meant else ""
+        detail = f"{unknown.name} is set, and no setting of Daicho's"
+        yield Finding(what="environment", ok=not unknown.meant, detail=detail, do=do)
 
 
 def _libraries() -> Iterator[Finding]:

@@ -7,14 +7,14 @@ from difflib import get_close_matches
 import click
 
 from daicho.cli.failure import exit_code
-from daicho.cli.group import Verb
+from daicho.cli.group import FreeVerb
 from daicho.cli.output import Rows, output_option, print_record
 from daicho.core.errors import DaichoError, NotFound
 
 __all__ = ["explain"]
 
 
-@click.command(cls=Verb)
+@click.command(cls=FreeVerb)
 @click.argument("code", required=False)
 @output_option
 def explain(code: str | None, output: str) -> None:

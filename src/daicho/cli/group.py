@@ -12,7 +12,7 @@ import daicho
 from daicho.cli.failure import exit_code, tell, wants_json
 from daicho.settings import Settings
 
-__all__ = ["Family", "Root", "Verb"]
+__all__ = ["Family", "FreeVerb", "Root", "Verb"]
 
 _SETTINGS = {
     "app": "module:attribute of the App, or of a function that returns one.",
@@ -42,9 +42,22 @@ def _global_options() -> list[click.Parameter]:
 class Verb(click.Command):
     """A command that takes the global options too, so that they may stand before or behind the verb."""
 
+    needs_settings = True
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.params.extend(_global_options())
+
+    def invoke(self, ctx: click.Context) -> Any:
+        if self.needs_settings:
+            ctx.ensure_object(Settings).check()
+        return super().invoke(ctx)
+
+
+class FreeVerb(Verb):
+    """Works where the settings are wrong: it tells what they are, or what an error means."""
+
+    needs_settings = False
 
 
 class Family(click.Group):
