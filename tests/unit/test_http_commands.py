@@ -304,6 +304,20 @@ def test_two_routes_of_the_same_method_and_path_are_refused() -> None:
         create(_app(Route("POST", "/x", Register), Route("POST", "/x", Lend)))
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["/livez", "/readyz", "/metrics", "/openapi.json", "/commands/x", "/queries/x", "/read", "/console"],
+)
+def test_a_route_in_the_place_of_an_address_of_our_own_is_refused(path: str) -> None:
+    with pytest.raises(WiringError, match=f"{path} is an address of Daicho's own"):
+        create(_app(Route("POST", path, Register)))
+
+
+def test_one_path_with_two_names_in_it_is_refused_for_only_one_would_be_reached() -> None:
+    with pytest.raises(TwoHandlers, match="are one address"):
+        create(_app(Route("PUT", "/t/{tool}", Register), Route("DELETE", "/t/{to}", Lend)))
+
+
 async def test_many_at_once_with_one_key_do_it_once() -> None:
     app = lending()
     async with client_of(app) as client:

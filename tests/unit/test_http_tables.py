@@ -24,6 +24,19 @@ def genres(**options: Any) -> Crud[Genre]:
     return Crud(Genre, key="code", name="genres", path="/genres", **options)
 
 
+class Shelf(Row):
+    shelf_id: str
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [("/livez", "of Daicho's own"), ("/genres", "is routed twice"), ("/genres/top", "hide the row 'top'")],
+)
+def test_a_path_that_hides_another_is_refused(path: str, says: str) -> None:
+    with pytest.raises(WiringError, match=says):
+        create(App(genres(), Crud(Shelf, path=path), store="memory:"))
+
+
 @asynccontextmanager
 async def served(table: Crud[Genre], scopes: frozenset[str] | None = None) -> AsyncGenerator[httpx.AsyncClient]:
     app = App(table, store="memory:")

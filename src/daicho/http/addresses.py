@@ -20,6 +20,11 @@ from daicho.http.tables import Tables
 __all__ = ["endpoints", "location_of", "parameters_of"]
 
 _PARAMETER = re.compile(r"\{(\w+)\}")
+_OURS = frozenset({"commands", "queries", "status", "console"})
+"""First steps below which every address is Daicho's."""
+_PAGES = frozenset(
+    ("/livez", "/readyz", "/startupz", "/metrics", "/look-to-book", "/openapi.json", "/asyncapi.json", "/docs")
+) | {"/events", "/read", "/append"}
 _WRITING = ("POST", "PUT", "PATCH", "DELETE")
 
 
@@ -45,7 +50,9 @@ def parameters_of(route: Route) -> tuple[str, ...]:
 
 
 def endpoints(app: App, settings: HttpSettings, streams: Streams) -> Iterator[tuple[str, str, Endpoint]]:
-    """`(method, path, endpoint)` of everything that the App answers."""
+    """`(method, path, endpoint)` of everything that the App answers. Raises WiringError for a Route or Crud path that
+    would hide another address, or be hidden."""
+    _check_paths(app)
     commands, queries = Commands(app, settings), Queries(app, settings, streams)
     boundaries = Boundaries(app, settings)
     for route in app.model.routes:
@@ -66,6 +73,24 @@ def endpoints(app: App, settings: HttpSettings, streams: Streams) -> Iterator[tu
     yield "GET", "/read", boundaries.read
     yield "QUERY", "/read", boundaries.read
     yield "POST", "/append", boundaries.append
+
+
+def _check_paths(app: App) -> None:
+    cruds = [str(crud.path) for crud in app.model.cruds if crud.path is not None]
+    for path in [*(route.path for route in app.model.routes), *cruds]:
+        if path in _PAGES or f"{path}/".split("/", 2)[1] in _OURS:
+            raise WiringError(
+                f"{path} is an address of Daicho's own",
+                why="one of the two would never be reached",
+                do="give the Route or Crud another path",
+            )
+    for path in cruds:
+        above = path.rpartition("/")[0]
+        if above in cruds:
+            raise WiringError(
+                f"the rows at {path} hide the row {path.removeprefix(above)[1:]!r} of those at {above}",
+                do="give one of the two another path",
+            )
 
 
 def location_of(route: Route, routes: list[Route]) -> str | None:

@@ -1,5 +1,6 @@
 """One address: which methods it takes, and what each does."""
 
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TypeAlias
 
@@ -11,6 +12,8 @@ from starlette.types import Message, Receive, Scope, Send
 from daicho.core.errors import TwoHandlers, WrongMethod
 
 __all__ = ["Endpoint", "Resource", "resources"]
+
+_NAME = re.compile(r"\{\w+\}")
 
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 
@@ -53,10 +56,17 @@ def _without_body(send: Send) -> Send:
 def resources(endpoints: Iterable[tuple[str, str, Endpoint]]) -> list[Route]:
     """Routes from `(method, path, endpoint)`; of two paths, the one that names more steps outright is tried first.
 
-    Raises TwoHandlers if two want the same method of the same path.
+    Raises TwoHandlers if two want the same method of the same path, or one path with other names in it, of which only
+    the first would ever be tried.
     """
     paths: dict[str, dict[str, Endpoint]] = {}
+    shapes: dict[str, str] = {}
     for method, path, endpoint in endpoints:
+        other = shapes.setdefault(_NAME.sub("{}", path), path)
+        if other != path:
+            raise TwoHandlers(
+                f"{path} and {other} are one address", do="write the same names in braces, or give one another path"
+            )
         methods = paths.setdefault(path, {})
         if method in methods:
             raise TwoHandlers(f"{method} {path} is routed twice", do="give one of them another path")
