@@ -572,6 +572,7 @@ class App:
         """The state of one aggregate: now, after version `at`, or as far as it had occurred at the time `at`.
 
         An aggregate without history is in its initial state. The object is yours: changing it changes nothing else.
+        A version or a time that is still to come stands for the present state.
         """
         behaviour = self._behaviour(part)
         return await self._now.write.repository.at(behaviour, stream_name(behaviour.category, identity), at)

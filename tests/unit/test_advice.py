@@ -152,6 +152,12 @@ def test_a_guess_from_the_name_is_told_and_leaves_the_approach_alone() -> None:
     assert unguessed.use_case is None
 
 
+@pytest.mark.parametrize("name", ["thing", "payment", "order", "stock", "login", "country"])
+def test_a_guess_does_not_lower_what_an_answer_asks_for(name: str) -> None:
+    (found,) = advise({name: Answers(ratio=1, audit="history")}).entities
+    assert found.approach == "staged"
+
+
 def test_whatever_is_said_to_change_the_answer_changes_it_to_just_that() -> None:
     for ratio in (None, 0.5, 2.0, 4.0, 7.0, 50.0, 500.0):
         for audit in (None, "history", "current state"):

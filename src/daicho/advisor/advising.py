@@ -30,7 +30,7 @@ def advise(
     """Advice for each entity and for all together.
 
     `guess`: where no use case was named, take the one that the entity's name suggests. A guess is told as one, and
-    decides about event sourcing alone.
+    decides about event sourcing alone, unless that is a must.
     """
     tongue = language or language_of()
     told = tuple(_entity(name, answers, capacity, tongue, guess=guess) for name, answers in entities.items())

@@ -61,7 +61,7 @@ class Change:
 
 
 def decide(answers: Answers, *, guessed: bool = False) -> Decision:
-    """`guessed`: the use case was guessed from the name, so it may not raise the approach."""
+    """`guessed`: the use case was guessed from the name, so it does not raise the approach, unless events are a must."""
     ratio = answers.reads_per_write
     band = band_of(ratio)
     findings = [_of_ratio(ratio, band)] if ratio is not None else []
@@ -71,7 +71,7 @@ def decide(answers: Answers, *, guessed: bool = False) -> Decision:
     needs = [name for name, speaks in sides.items() if speaks and name != "tolerance"]
     immediate = sides.get("tolerance") is False
     level, more = _level(band, needs, tolerant=sides.get("tolerance") is True, immediate=immediate)
-    binding = events == "must" or (events == "recommended" and not guessed)
+    binding = events == "must" or (events == "recommended" and (not guessed or answers.audit == "history"))
     if level == 0 and binding:
         level = 1
         more.append(Finding(criterion="events", figure=events, speaks_for="CQRS", key="events need views"))
