@@ -61,7 +61,7 @@ class Change:
 
 
 def decide(answers: Answers, *, guessed: bool = False) -> Decision:
-    """`guessed`: the use case was guessed from the name, so it does not raise the approach, unless events are a must."""
+    """`guessed`: the use case was guessed from the name; it does not raise the approach, unless events are a must."""
     ratio = answers.reads_per_write
     band = band_of(ratio)
     findings = [_of_ratio(ratio, band)] if ratio is not None else []
