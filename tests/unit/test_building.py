@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 
 from daicho import App, BeingBuilt, LostLease, NotBuilt, Rebuilding
+from daicho.ports.checkpoint_store import Checkpoint
+from daicho.ports.view_store import TableSpec
+from daicho.read.elsewhere import Elsewhere
 from daicho.read.rebuild import Builder, RebuildStep
 from tests.bank import balances
 from tests.lasting import LastingMemory
@@ -264,6 +267,38 @@ async def test_a_reader_who_slept_through_two_rebuilds_looks_again(
                 await used_up(operator.projections.rebuild("balances"))
             assert [number for number, *_ in await generations(operator)] == [2, 3]
             assert await asks[ask](reader) == before
+
+
+@pytest.mark.parametrize("bank", ["redis", "mongodb", "opensearch"], indirect=True)
+async def test_who_slept_between_claiming_a_generation_and_its_first_look_at_it_does_not_make_it_anew(
+    bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was dropped meanwhile. As an empty table it would be asked."""
+    asleep, awake, back = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    resume = Elsewhere.resume
+
+    async def late(self: Elsewhere, checkpoint: Checkpoint, table: TableSpec, sides: Any = ()) -> int:
+        if table.generation != 2 or awake.is_set():
+            return await resume(self, checkpoint, table, sides)
+        asleep.set()
+        await awake.wait()
+        try:
+            return await resume(self, checkpoint, table, sides)
+        finally:
+            back.set()
+
+    await history(bank)
+    async with tool(bank.app(balances)) as operator:
+        await used_up(operator.projections.rebuild("balances"))
+        monkeypatch.setattr(Elsewhere, "resume", late)
+        async with bank.app(balances) as reader:
+            await asyncio.wait_for(asleep.wait(), 20)
+            for _ in range(2):
+                await used_up(operator.projections.rebuild("balances"))
+            awake.set()
+            await asyncio.wait_for(back.wait(), 20)
+            assert await rows(reader, balances) == RIGHT
+        assert [number for number, *_ in await generations(operator)] == [3, 4]
 
 
 async def test_a_process_that_only_reads_shows_no_part_of_a_build(bank: Bank) -> None:

@@ -56,9 +56,12 @@ class Elsewhere(Forwarding[ReadStore]):
 
     async def resume(self, checkpoint: Checkpoint, table: TableSpec, sides: Sequence[TableSpec] = ()) -> int:
         """Where to go on, for the new owner: where the rows are, whatever was noted here. Raises OrphanedPosition if
-        they have seen what was lost in a failover of the register; noted it is then. `sides`: whose rows are written
-        before those of the table, which are made of them."""
+        they have seen what was lost in a failover of the register; noted it is then. Raises LostLease if it is
+        another's by now, or was dropped. `sides`: whose rows are written before those of the table, which are made of
+        them."""
         position = await self.store.fence(checkpoint.processor, checkpoint.token)
+        if position is None:
+            await self._confirm(checkpoint)
         for side in sides:
             await self.store.open_table(side)
         if position is None:
@@ -77,6 +80,12 @@ class Elsewhere(Forwarding[ReadStore]):
             )
         await self.sweep(table, await self._least(checkpoint, position))
         return position
+
+    async def _confirm(self, checkpoint: Checkpoint) -> None:
+        """That the owner still is one: who was asleep since it claimed this may come to a generation that was dropped,
+        and its tables must not come back empty. Raises LostLease."""
+        here, token = checkpoint.position, checkpoint.token
+        await self._register.advance(Advance(processor=checkpoint.processor, token=token, old=here, new=here))
 
     async def _seen_lost(self, processor: str, position: int, epoch: int = 0) -> tuple[int, Epoch] | None:
         """How far it has seen what a failover has lost, if it is at `position` and goes on into `epoch`; None if it has
