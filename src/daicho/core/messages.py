@@ -107,6 +107,10 @@ class Row(Record, gc=False):
     `index` names the fields that queries filter or order by, so that the store need not look at every row for them.
     `search` names the texts whose words `search` finds rows by. They are part of the row's shape: a view whose row
     class names others is built anew.
+
+    A field holds its declared type: every store refuses a row in which one does not, so that the event which made it
+    is parked. For a float an int will do, for a str or an int an enum's member that is one; what is nested is read back
+    as declared. An int has 64 bits, a float is not NaN.
     """
 
     __index_fields__: ClassVar[tuple[str, ...]]

@@ -3,6 +3,7 @@
 A store of read models alone keeps it, too: whatever `make` returns is opened, and has the methods of the port.
 """
 
+import enum
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from daicho.core.errors import NoSuchField
+from daicho.core.errors import InvalidMessage, NoSuchField
 from daicho.core.messages import Row
 from daicho.ports.view_store import ViewStore
 from daicho.testing.contracts.base import HOSTILE
@@ -50,6 +51,11 @@ __all__ = [
     "put",
 ]
 
+
+class Word(enum.StrEnum):
+    GIFT = "gift"
+
+
 _EQUALS: list[tuple[dict[str, object], list[str]]] = [
     ({}, ["ann", "bob", "cid"]),
     ({"customer": "ann"}, ["ann"]),
@@ -78,6 +84,34 @@ _EQUALS: list[tuple[dict[str, object], list[str]]] = [
     ({"paid": True, "customer": "bob"}, []),
 ]
 
+_UNFIT: list[tuple[str, object]] = [
+    ("customer", 5),
+    ("customer", None),
+    ("customer", b"ann"),
+    ("pieces", "5"),
+    ("pieces", 1.0),
+    ("pieces", True),
+    ("pieces", 2**63),
+    ("paid", 1),
+    ("paid", "no"),
+    ("total", 1),
+    ("total", 1.5),
+    ("total", "1.5"),
+    ("weight", "0.5"),
+    ("weight", True),
+    ("weight", 2**53 + 1),
+    ("weight", float("nan")),
+    ("placed_at", "2026-01-02T12:00:00Z"),
+    ("placed_at", NOON.date()),
+    ("note", 5),
+    ("lines", ["pen"]),
+    ("lines", [Line("pen", "3", Decimal(1))]),  # type: ignore[arg-type]
+    ("lines", None),
+    ("labels", {"a": "1"}),
+    ("labels", object()),
+]
+"""Values that are not what the field is declared to hold."""
+
 _ORDERS: list[tuple[str, list[str]]] = [
     ("customer", ["ann", "bob", "cid"]),
     ("pieces", ["bob", "ann", "cid"]),
@@ -98,6 +132,25 @@ class RowsContract(PagingContract, SearchingContract, TablesContract):
             assert found == row
             assert type(found) is Order
             assert repr(found) == repr(row)  # Decimal("1.10") is not Decimal("1.1") to who prints it
+
+    @pytest.mark.parametrize(("field", "value"), _UNFIT, ids=[f"{field}={value!r:.40}" for field, value in _UNFIT])
+    async def test_a_value_of_another_type_than_declared_is_refused_with_all_of_its_commit(
+        self, store: ViewStore, field: str, value: object
+    ) -> None:
+        await filled(store)
+        given: dict[str, Any] = {"customer": "dan", field: value}
+        unfit = order(**given)
+        with pytest.raises(InvalidMessage):
+            await put(store, {"o-4": order("eve"), "o-5": unfit, "o-6": order("fay")}, "o-1")
+        assert await everything(store) == [ANN, BOB, CID]
+
+    async def test_what_stands_for_a_declared_type_comes_back_as_that(self, store: ViewStore) -> None:
+        bare = NOON.replace(tzinfo=None)
+        await store.open_table(ORDERS)
+        await put(store, {"o-1": order(Word.GIFT, weight=3, lines=(Line("pen", 1, Decimal(1)),), placed_at=bare)})
+        [found] = await everything(store)
+        assert found == order("gift", weight=3.0, lines=[Line("pen", 1, Decimal(1))], placed_at=bare)
+        assert [type(value) for value in (found.customer, found.weight, found.lines)] == [str, float, list]
 
     async def test_a_row_that_is_not_there_is_none(self, store: ViewStore) -> None:
         await filled(store)

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from daicho.adapters.stores.memory.contents import Contents, StoredTable
+from daicho.core.declared import declared_of
 from daicho.core.errors import InvalidMessage, NoSuchTable
 from daicho.core.messages import Row
 from daicho.ports.view_store import TableSpec
@@ -16,16 +17,15 @@ _encode = msgspec.msgpack.Encoder().encode
 
 def encode(row: Row) -> bytes:
     """Raises InvalidMessage for a row that could not be read again."""
+    declared_of(type(row)).check([row])
     try:
-        data = _encode(row)
-        msgspec.msgpack.decode(data, type=type(row))
+        return _encode(row)
     except (msgspec.MsgspecError, TypeError, ValueError, OverflowError) as error:
         raise InvalidMessage(
             f"a row of {type(row).__name__} cannot be stored",
             why=str(error),
             do="check the row's fields against their declared types",
         ) from error
-    return data
 
 
 def decode(table: TableSpec, data: bytes) -> Any:

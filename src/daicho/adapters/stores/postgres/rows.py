@@ -19,6 +19,7 @@ from typing import Any, TypeAlias
 import msgspec
 from msgspec import inspect
 
+from daicho.core.declared import declared_of
 from daicho.core.errors import InvalidMessage, NoSuchField, WiringError
 from daicho.core.messages import Row
 from daicho.core.words import words_of
@@ -232,6 +233,7 @@ class RowCodec:
             Column(field.name, _kind(field.type, annotations[field.name]), _nullable(field.type))
             for field in described.fields
         )
+        self._check = declared_of(row_type).check
         self._names = tuple(column.name for column in self.columns)
         _check_names(row_type, self._names)
         self._by_name = {column.name: column for column in self.columns}
@@ -246,8 +248,9 @@ class RowCodec:
 
     def encoded(self, rows: Mapping[str, Any]) -> tuple[str, str]:
         """Keys and rows as JSON arrays. Raises InvalidMessage if a value fits no column; the server may, too."""
+        values = list(rows.values())
+        self._check(values)
         try:
-            values = list(rows.values())
             sent = values if self._as_it_is and not self._fixes else [self._sent(row) for row in values]
             return _encode(list(rows)).decode(), _encode(sent).decode()
         except _UNFIT as error:

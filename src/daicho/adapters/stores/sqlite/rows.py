@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 import msgspec
 from msgspec import inspect
 
+from daicho.core.declared import declared_of
 from daicho.core.errors import InvalidMessage, NoSuchField, WiringError
 from daicho.core.messages import Row
 
@@ -157,23 +158,22 @@ class RowCodec:
         self._to = tuple((n, c.to_column) for n, c in enumerate(self.columns) if c.to_column is not None)
         self._from = tuple((n, c.from_column) for n, c in enumerate(self.columns) if c.from_column is not None)
         self._values = _getter(self._names)
+        self._declared = declared_of(row_type)
 
-    def to_columns(self, key: str, row: Any) -> list[Any]:
-        """The key and the values of the fields. Raises InvalidMessage if a value does not fit a column."""
-        values = [*self._values(row)]
-        for n, convert in self._to:
-            value = values[n]
-            if value is not None:
-                try:
+    def to_columns(self, rows: Mapping[str, Any]) -> list[list[Any]]:
+        """Of each row its key and the values of its fields. Raises InvalidMessage if a value does not fit a column."""
+        taken = [*map(self._values, rows.values())]
+        self._declared.check_values(taken)
+        columns: list[list[Any]] = []
+        for key, fields in zip(rows, taken, strict=True):
+            values = [*fields]
+            for n, convert in self._to:
+                value = values[n]
+                if value is not None:
                     values[n] = convert(value)
-                except (TypeError, AttributeError) as error:
-                    raise InvalidMessage(
-                        f"{value!r} does not fit into the field {self._names[n]!r} of {self.row_type.__name__}",
-                        why=str(error),
-                        do="check the row's fields against their declared types",
-                    ) from error
-        values.insert(0, key)
-        return values
+            values.insert(0, key)
+            columns.append(values)
+        return columns
 
     def from_columns(self, values: Sequence[Any]) -> Any:
         if self._from:

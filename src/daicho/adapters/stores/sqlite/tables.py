@@ -152,9 +152,8 @@ class Table:
 
     def writing(self, upserts: Mapping[str, Any], deletes: Sequence[str]) -> Callable[[Connection], None]:
         """`write`, with what needs no connection done already; can be called again."""
-        to_columns = self.codec.to_columns
         with uncollected():
-            rows = [to_columns(key, row) for key, row in upserts.items()]
+            rows = self.codec.to_columns(upserts)
         if self.searched:
             words = {key: " ".join(words_of(row)) for key, row in upserts.items()}
             for values in rows:

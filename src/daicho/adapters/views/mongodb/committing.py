@@ -65,6 +65,7 @@ def _written(document: Document) -> Written:
 
 
 def _documents(table: Table, change: ViewChange, now: datetime) -> dict[str, Document]:
+    table.codec.check(change.upserts.values())
     try:
         rows = {key: table.codec.document(key, change.seen[key], row) for key, row in change.upserts.items()}
         marks = {key: {"_id": key, "_position": change.seen[key], "_deleted": now} for key in change.deletes}

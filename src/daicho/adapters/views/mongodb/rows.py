@@ -24,6 +24,7 @@ from bson.int64 import Int64
 from msgspec import inspect
 
 from daicho.adapters.views.mongodb.ordering import moment_of, sortable_decimal, sortable_moment, sortable_structure
+from daicho.core.declared import declared_of
 from daicho.core.errors import InvalidMessage, NoSuchField, WiringError
 from daicho.core.messages import Row
 
@@ -212,6 +213,7 @@ class RowCodec:
 
     def __init__(self, row_type: type[Row]) -> None:
         self.row_type = row_type
+        self.check = declared_of(row_type).check
         described = inspect.type_info(row_type)
         assert isinstance(described, inspect.StructType)
         annotations = {field.name: field.type for field in msgspec.structs.fields(row_type)}

@@ -225,6 +225,7 @@ class SearchReadStore:
 
 def _lines(table: Table, change: ViewChange, at: str) -> Iterator[Line]:
     """What is in both will be deleted."""
+    table.codec.check(change.upserts.values())
     gone = set(change.deletes)
     for key, row in change.upserts.items():
         if key not in gone:

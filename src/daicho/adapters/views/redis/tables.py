@@ -23,6 +23,7 @@ import msgspec
 from msgspec import inspect
 
 from daicho.adapters.views.redis.ordering import has_order, sortable
+from daicho.core.declared import declared_of, may_hold_float
 from daicho.core.errors import InvalidMessage, NoSuchField, StoreFailed, WiringError
 from daicho.core.messages import Row
 from daicho.ports.view_store import TableSpec, ViewChange
@@ -58,8 +59,9 @@ class Table:
         self._ordered = {field.name for field in described.fields if has_order(field.type)}
         self.indexed = tuple(name for name in row_type.__index_fields__ if name in self._ordered)
         """Fields that have an index. Lists, dicts and structs have no order, hence none."""
-        self._floats = tuple(field.name for field in described.fields if _may_hold_float(field.type, set()))
+        self._floats = tuple(field.name for field in described.fields if may_hold_float(field.type))
         self._decode = msgspec.json.Decoder(row_type).decode
+        self.check = declared_of(row_type).check
         self.fields: tuple[str, ...] = row_type.__struct_fields__
         self._named = {field.name: field.encode_name for field in described.fields}
         base = f"{{{prefix}}}:table:{name.replace('%', '%25').replace(':', '%3A')}:{generation}"
@@ -103,6 +105,7 @@ class Table:
     def pieces(self, change: ViewChange) -> Iterator[bytes]:
         """The rows of the change, ready for one script each; at least one piece. What is both upserted and deleted
         will be deleted. Raises InvalidMessage and StoreFailed."""
+        self.check(change.upserts.values())
         gone = dict.fromkeys(change.deletes)
         keys: list[str] = []
         places: list[str] = []
@@ -162,18 +165,6 @@ def _is_finite(value: object) -> bool:
     if isinstance(value, msgspec.Struct):
         return all(_is_finite(getattr(value, name)) for name in value.__struct_fields__)
     return True
-
-
-def _may_hold_float(kind: object, passed: set[int]) -> bool:
-    """Whether a value of this type, or anything in it, may be a float."""
-    if isinstance(kind, (tuple, list)):
-        return any(_may_hold_float(part, passed) for part in cast("Iterable[object]", kind))
-    if isinstance(kind, (inspect.FloatType, inspect.AnyType)):
-        return True
-    if not isinstance(kind, (inspect.Type, inspect.Field)) or id(kind) in passed:
-        return False
-    passed.add(id(kind))
-    return any(_may_hold_float(getattr(kind, name), passed) for name in kind.__struct_fields__)
 
 
 @lru_cache(maxsize=1024)
