@@ -223,7 +223,7 @@ def test_a_lineage_marks_what_is_parked(run: Run) -> None:
 
 def test_a_stale_answer_says_so(shop: Run) -> None:
     shop("send", "CancelOrder", "--set", "order_id=o2")
-    assert "1 events behind" in shop("query", "CountOrders").stderr
+    assert "1 event behind" in shop("query", "CountOrders").stderr
     assert shop("query", "CountOrders", "--wait").stderr == ""
 
 
@@ -606,7 +606,7 @@ def test_health_and_doctor_agree_about_readers_that_are_late(shop: Run, monkeypa
     shop("send", "CancelOrder", "--set", "order_id=o2")
     assert shop("health").stdout == "ok\n"
     text = shop("health", "--late", "0", exit_code=1).stdout
-    assert "projection:orders@1: stopped at position 5, 1 events" in text
+    assert "projection:orders@1: stopped at position 5, 1 event," in text
     assert "do: start the app" in text
 
 
@@ -620,7 +620,7 @@ def test_the_doctor_finds_readers_that_nobody_runs(shop: Run, monkeypatch: pytes
     shop("doctor")
     monkeypatch.setattr("daicho.cli.doctor._LATE", 0.0)
     text = shop("doctor", exit_code=1).stdout
-    assert "PROBLEM  projection:orders@1: stopped at position 5, 1 events" in text
+    assert "PROBLEM  projection:orders@1: stopped at position 5, 1 event," in text
     assert "do: start the app" in text
 
 
@@ -667,7 +667,7 @@ def test_exported_and_imported_a_history_is_the_same(
     for new in (9, 0):  # the second time, nothing is new
         result = CliRunner().invoke(main, ["--store", other, "import", name])
         assert result.exit_code == 0, result.output
-        assert f"imported {new} events" in result.stderr
+        assert f"imported {new} event" in result.stderr
         assert alike(events_in(other)) == alike(events_in(store))
     assert [p.name for p in tmp_path.glob("*.partial")] == []
 
@@ -679,7 +679,7 @@ def test_an_import_goes_on_where_one_ended(run: Run, store: str, tmp_path: Path)
     other = f"sqlite:///{tmp_path / 'other.db'}?durability=relaxed"
     for part, new in ((lines[:2], 2), (lines[:3], 1), (lines, 3)):
         result = CliRunner().invoke(main, ["--store", other, "import", "-"], input=b"".join(part))
-        assert f"imported {new} events" in result.stderr, result.output
+        assert f"imported {new} event" in result.stderr, result.output
     assert alike(events_in(other)) == alike(events_in(store))
 
 

@@ -260,7 +260,7 @@ def _flow() -> Trace:
 
 def test_a_trace_is_a_tree_with_times() -> None:
     assert tree_lines(_flow()) == [
-        "flow a  2 commands, 1 events, 1.0 ms",
+        "flow a  2 commands, 1 event, 1.0 ms",
         "     +0.0 ms  Place  by ada",
         "     +1.0 ms  └─ order.placed  order-1 v1 @4",
         "     +8.0 ms     └─ ✗ Reserve  (keep)  rejected: no; never #1",
@@ -283,6 +283,7 @@ def test_a_trace_is_a_sequence_diagram() -> None:
 
 
 def test_cells() -> None:
+    assert text_of("2026-01-31T12:00:00Z") == "2026-01-31 12:00:00Z", "a deadline"
     assert [text_of(v) for v in (None, True, 0, 1.5, ["a", "b"], {"a": 1}, [], "2026-01-31T12:00:00.123456+00:00")] == [
         "", "yes", "0", "1.500", "a, b", '{"a":1}', "", "2026-01-31 12:00:00.123Z",
     ]  # fmt: skip

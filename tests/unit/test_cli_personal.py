@@ -54,7 +54,7 @@ def test_forgetting_is_looked_at_asked_for_and_certified(run: Run, place: tuple[
     assert (looked["state"], looked["events"], looked["streams"]) == ("known", 1, ["customer-c-1"])
     refused = run("forget", "c-1", input="n\n")
     assert refused.exit_code == 1
-    assert "1 events of 1 streams" in refused.output
+    assert "1 event of 1 stream will" in refused.output
     assert name_of(place, "c-1") == "Ann Archer"
     done = run("forget", "c-1", "--reason", "she asked", "--by", "eve", "-o", "json", input="y\n")
     assert done.exit_code == 0, done.output

@@ -2,13 +2,16 @@
 
 import re
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import get_args
 
 import click
 import pytest
 
 from daicho.cli import main
+from daicho.console import screens
 from daicho.console.screens import processes
 from daicho.console.words import SHELL
 from daicho.core.instance import StepState
@@ -33,6 +36,12 @@ def test_whatever_moves_a_process_has_a_word_in_each_language(value: str) -> Non
     english, japanese = processes.WORDS[f"processes.{value}"]
     assert english
     assert not japanese.isascii()
+
+
+def test_no_word_has_backticks_for_a_page_shows_them_as_they_are() -> None:
+    modules = [import_module(f"{screens.__name__}.{each.name}") for each in iter_modules(screens.__path__)]
+    words = {**SHELL, **{key: text for module in modules for key, text in getattr(module, "WORDS", {}).items()}}
+    assert [key for key, texts in words.items() if "`" in "".join(texts)] == []
 
 
 def lines_of_daicho() -> Iterator[tuple[str, ...]]:

@@ -100,7 +100,7 @@ async def test_readers_that_are_late_are_told_after_a_while(url: str) -> None:
     assert (await app.health()).status == "ok"
     await clock.advance(2)
     assert told(await app.health()) == [
-        (reader, "stopped at position 0, 1 events, 61 s behind") for reader in ("projection:bells@1", "reaction:hear")
+        (reader, "stopped at position 0, 1 event, 61 s behind") for reader in ("projection:bells@1", "reaction:hear")
     ]
     assert (await app.health(late=120)).status == "ok"
     await app.stop()
@@ -134,7 +134,7 @@ async def test_a_processor_that_fails_is_told_with_its_error(url: str, monkeypat
             health = await eventually(app.health, lambda health: health.status != "ok")
             [(what, detail)] = told(health)
             assert what == "projection:bells@1"
-            assert detail.startswith("failing at position 0, 1 events")
+            assert detail.startswith("failing at position 0, 1 event")
             assert detail.endswith("RuntimeError: the rows cannot be written")
         await eventually(app.health, lambda health: health.status == "ok")
 

@@ -215,6 +215,13 @@ async def read(client: httpx.AsyncClient, query: Any = None, **more: Any) -> dic
     return found
 
 
+async def test_a_parameter_that_is_no_json_is_called_a_parameter() -> None:
+    async with client_of(lending()) as client:
+        answer = await client.get("/read", params={"query": "x"})
+        assert answer.status_code == 400
+        assert answer.json()["detail"].startswith("the parameter query is not JSON")
+
+
 async def test_events_are_appended_if_nothing_that_the_condition_names_has_happened(url: str) -> None:
     app = lending(url)
     async with client_of(app) as client:

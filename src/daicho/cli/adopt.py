@@ -12,6 +12,7 @@ from daicho.cli.group import Verb
 from daicho.cli.opening import load_app, opened
 from daicho.cli.output import Rows, output_option
 from daicho.cli.progress import Progress
+from daicho.core.counting import many
 from daicho.core.errors import ConfigurationError
 from daicho.core.plain import json_text
 from daicho.leaving import Adopted, Adoption, Source, proposals, source_of
@@ -116,4 +117,4 @@ def _try(adoption: Adoption, source: Source, table: ForeignTable, output: str) -
         rows.add({"stream": stream, "occurred_at": new.occurred_at, "type": new.type, "data": data})
     count = rows.count + sum(1 for _ in placed)
     rows.end("no rows")
-    click.echo(f"{count:,} rows can be adopted; nothing was appended", err=True)
+    click.echo(f"{many(count, 'row')} can be adopted; nothing was appended", err=True)

@@ -12,6 +12,7 @@ from daicho.cli.group import Verb
 from daicho.cli.opening import load_app
 from daicho.cli.output import output_option
 from daicho.cli.schemas import lock_of
+from daicho.core.counting import many
 from daicho.core.errors import DaichoError, MissingExtra
 from daicho.ports.storage import Finding
 from daicho.schemas import examined, read_lock
@@ -43,7 +44,7 @@ def _wiring(app: App) -> Iterator[Finding]:
         (len(model.folds), "projection"),
         (len(model.queries), "query"),
     )
-    told = ", ".join(f"{count} {_many(word, count)}" for count, word in counts if count)
+    told = ", ".join(many(count, word) for count, word in counts if count)
     yield Finding(what="wiring", ok=True, detail=told or "nothing")
     for name, cls in sorted(app.registry.classes.items()):
         if name.startswith("daicho.") or cls.__module__.startswith("daicho."):
@@ -53,10 +54,6 @@ def _wiring(app: App) -> Iterator[Finding]:
             yield Finding(what=f"event {name}", ok=True, detail=detail)
         if not any(cls in behaviour.events for behaviour in model.categories.values()):
             yield Finding(what=f"event {name}", ok=True, detail="comes from elsewhere: no aggregate here records it")
-
-
-def _many(word: str, count: int) -> str:
-    return word if count == 1 else f"{word[:-1]}ies" if word.endswith("y") else f"{word}s"
 
 
 def _places(app: App) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ from daicho.cli.opening import Look, looking
 from daicho.cli.output import output_option
 from daicho.cli.replica import replica_problems
 from daicho.cli.standing import Standing, standings
+from daicho.core.counting import many
 from daicho.core.errors import BusError
 from daicho.ports.storage import Finding
 from daicho.read.health import LATE
@@ -63,7 +64,7 @@ def doctor(context: click.Context, output: str) -> None:
 def _reader(standing: Standing) -> Finding:
     behind = "nothing behind"
     if standing.events_behind:
-        behind = f"{standing.events_behind} events, {standing.seconds_behind:.0f} s behind"
+        behind = f"{many(standing.events_behind, 'event')}, {standing.seconds_behind:.0f} s behind"
     return Finding(
         what=standing.processor,
         ok=True,
@@ -93,7 +94,7 @@ async def _look_at(look: Look) -> AsyncIterator[Finding]:
         yield Finding(
             what="event type",
             ok=False,
-            detail=f"{count} events {name} version {schema_version} cannot be read by this app",
+            detail=f"{many(count, 'event')} {name} version {schema_version} cannot be read by this app",
             do=f'add the class, or `@upcast("{name}", {schema_version})`',
         )
     if not unknown:

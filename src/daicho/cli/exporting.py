@@ -15,6 +15,7 @@ from daicho.cli.group import Verb
 from daicho.cli.opening import looking
 from daicho.cli.output import output_option, print_done
 from daicho.cli.progress import Progress
+from daicho.core.counting import many
 from daicho.leaving.exchange import Format, line_writer
 from daicho.settings import Settings
 
@@ -55,7 +56,7 @@ def export(settings: Settings, file: str, form: Format, force: bool, wanted: Fil
                 return count, progress.seconds
 
     count, seconds = asyncio.run(run())
-    sentence = f"exported {count:,} events in {seconds:.1f} s"
+    sentence = f"exported {many(count, 'event')} in {seconds:.1f} s"
     print_done(output, sentence, {"file": file, "events": count, "seconds": round(seconds, 3)}, err=True)
 
 

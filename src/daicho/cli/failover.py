@@ -9,6 +9,7 @@ from daicho.adapters.clock import SystemClock
 from daicho.cli.group import Family
 from daicho.cli.opening import looking, try_app
 from daicho.cli.output import Rows, envelope, output_option, paint, print_done
+from daicho.core.counting import many
 from daicho.core.errors import ConfigurationError
 from daicho.core.plain import plain
 from daicho.ports.failover import Failover, FailoverCheck, Promotion
@@ -171,7 +172,7 @@ def _mode(found: FailoverCheck) -> str:
 def _risk(found: FailoverCheck) -> str:
     if found.events_at_risk is None:
         return "unknown: nobody can say what the primary had acknowledged"
-    return f"{found.events_at_risk} events, {found.bytes_at_risk} bytes of the log"
+    return f"{many(found.events_at_risk, 'event')}, {found.bytes_at_risk:,} bytes of the log"
 
 
 def _print_promotion(done: Promotion) -> None:

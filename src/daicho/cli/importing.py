@@ -15,6 +15,7 @@ from daicho.cli.group import Verb
 from daicho.cli.opening import opened, try_app
 from daicho.cli.output import output_option, print_done
 from daicho.cli.progress import Progress
+from daicho.core.counting import many
 from daicho.core.errors import ConfigurationError, InvalidMessage
 from daicho.leaving import Imported, imported
 from daicho.settings import Settings
@@ -52,7 +53,7 @@ def import_events(settings: Settings, file: str, output: str) -> None:
     rate = (found.new + found.there) / seconds if seconds else 0.0
     print_done(
         output,
-        f"imported {found.new:,} events, {found.there:,} were there already, in {seconds:.1f} s ({rate:,.0f}/s)",
+        f"imported {many(found.new, 'event')}, {found.there:,} were there already, in {seconds:.1f} s ({rate:,.0f}/s)",
         {"file": file, "imported": found.new, "there_already": found.there, "seconds": round(seconds, 3)},
         err=True,
     )

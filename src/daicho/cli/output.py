@@ -17,7 +17,7 @@ from daicho.core.plain import json_text, plain
 __all__ = ["Rows", "envelope", "is_terminal", "output_option", "paint", "print_done", "print_record", "text_of"]
 
 F = TypeVar("F", bound=Callable[..., Any])
-_STORED_TIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d\.\d{3})\d{3}\+00:00\Z")
+_STORED_TIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d(?:\.\d{3})?)(?:\d{3})?(?:\+00:00|Z)\Z")
 
 
 def output_option(function: F) -> F:

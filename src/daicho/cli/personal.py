@@ -10,6 +10,7 @@ import click
 from daicho.cli.group import Family, Verb
 from daicho.cli.opening import running, try_app
 from daicho.cli.output import Rows, output_option, print_done, print_record
+from daicho.core.counting import many
 from daicho.core.errors import ConfigurationError
 from daicho.core.plain import plain
 from daicho.flow.forgetting import PersonFound
@@ -75,10 +76,8 @@ def forget(
 def _question(found: PersonFound) -> str:
     held = f" (there is a hold: {found.hold.reason})" if found.hold else ""
     rebuilt = f", and {', '.join(found.views)} rebuilt" if found.views else ""
-    return (
-        f"The personal data of {found.subject} in {found.events} events of {len(found.streams)} streams will be "
-        f"unreadable for ever{rebuilt}{held}. Go on?"
-    )
+    where = f"{many(found.events, 'event')} of {many(len(found.streams), 'stream')}"
+    return f"The personal data of {found.subject} in {where} will be unreadable for ever{rebuilt}{held}. Go on?"
 
 
 @click.command(cls=Verb)

@@ -14,6 +14,7 @@ from daicho.cli.moments import point
 from daicho.cli.opening import running
 from daicho.cli.output import Rows, envelope, output_option, print_record, text_of
 from daicho.cli.typed import message_from, message_options
+from daicho.core.counting import many
 from daicho.core.errors import UnknownMessage
 from daicho.core.messages import Query
 from daicho.core.plain import plain
@@ -89,4 +90,4 @@ async def _say_if_behind(app: App) -> None:
     if behind:
         most = max(lag.events_behind for lag in behind)
         names = ", ".join(lag.processor.removeprefix("projection:") for lag in behind)
-        click.echo(f"note: {names} up to {most} events behind; --wait catches up first", err=True)
+        click.echo(f"note: {names} up to {many(most, 'event')} behind; --wait catches up first", err=True)

@@ -14,6 +14,7 @@ from daicho.cli.group import Verb
 from daicho.cli.mermaid import sequence_diagram
 from daicho.cli.opening import Look, looking, must_exist
 from daicho.cli.output import Rows, envelope, output_option, paint
+from daicho.core.counting import many
 from daicho.core.errors import NotFound
 from daicho.core.ids import is_uuid
 from daicho.core.plain import json_text, plain
@@ -107,7 +108,7 @@ def tree_lines(found: Trace, *, with_data: bool = False) -> list[str]:
     start = _start(found)
     lines = [
         paint(f"flow {found.correlation_id}", bold=True)
-        + f"  {found.commands} commands, {found.events} events, {found.seconds * 1000:,.1f} ms"
+        + f"  {many(found.commands, 'command')}, {many(found.events, 'event')}, {found.seconds * 1000:,.1f} ms"
     ]
     home = found.roots[0].service if found.roots else None
     for node, branch, trunk in _walk(found.roots):

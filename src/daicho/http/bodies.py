@@ -72,22 +72,22 @@ def _too_large(limit: int) -> TooLarge:
     return TooLarge(f"the body is over the limit of {limit:,} bytes", do="send less at once", limit=limit)
 
 
-def check_json(body: bytes, deepest: int) -> None:
+def check_json(body: bytes, deepest: int, what: str = "the body") -> None:
     """Raises NotJson unless all readers would understand the same: UTF-8, no name twice in an object, no NaN, not
     nested beyond `deepest`."""
     try:
         text = body.decode()
         value = json.loads(text, object_pairs_hook=_object, parse_constant=_constant)
     except UnicodeDecodeError as error:
-        raise _refused(f"it is not UTF-8 at byte {error.start}") from error
+        raise _refused(what, f"it is not UTF-8 at byte {error.start}") from error
     except (ValueError, RecursionError) as error:
-        raise _refused("it is nested too deeply" if isinstance(error, RecursionError) else str(error)) from error
+        raise _refused(what, "it is nested too deeply" if isinstance(error, RecursionError) else str(error)) from error
     if body.count(b"[") + body.count(b"{") > deepest and _is_deeper(value, deepest):
-        raise _refused(f"it is nested more than {deepest} deep")
+        raise _refused(what, f"it is nested more than {deepest} deep")
 
 
-def _refused(why: str) -> NotJson:
-    return NotJson(f"the body is not JSON that can be taken: {why}", do="send one JSON object in UTF-8")
+def _refused(what: str, why: str) -> NotJson:
+    return NotJson(f"{what} is not JSON that can be taken: {why}", do="send one JSON object in UTF-8")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

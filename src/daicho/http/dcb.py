@@ -127,7 +127,7 @@ class Boundaries:
         query, limit = parameter(request, "query"), parameter(request, "limit")
         body: QueryBody | None = None
         if query is not None:
-            check_json(query.encode(), self._settings.deepest_body)
+            check_json(query.encode(), self._settings.deepest_body, "the parameter query")
             body = _decoded(query.encode(), QueryBody, "query")
         return ReadBody(
             body,

@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from daicho.core.counting import many
 from daicho.core.errors import StoreError
 from daicho.core.segments import root_of
 from daicho.core.streams import apart, id_of
@@ -149,7 +150,9 @@ class _Look:
         position = own.position if own and own.position is not None else checkpoint.position
         behind = apart(position, head)
         age = await self._age(position) if behind else 0.0
-        where = f"position {position}, {behind} events, {age:.0f} s behind" if behind else f"position {position}"
+        where = (
+            f"position {position}, {many(behind, 'event')}, {age:.0f} s behind" if behind else f"position {position}"
+        )
         is_late = age > self._late
         if own is not None and own.state == "failing":
             told, do = f"failing at {where}: {own.error}", "mend what it says; it tries again by itself"

@@ -18,8 +18,8 @@ WORDS: Words = {
     ),
     "configuration.settings": ("Settings", "設定値"),
     "configuration.untold": (
-        "This App was not loaded by `daicho run`: it reads no settings, and is what its code says.",
-        "この App は `daicho run` で読み込まれたものではありません。設定は読まず、コードのとおりに動きます。",
+        "This App was not loaded by daicho run: it reads no settings, and is what its code says.",
+        "この App は daicho run で読み込まれたものではありません。設定は読まず、コードのとおりに動きます。",
     ),
     "configuration.code": ("What the code says: App(...)", "コードの指定：App(...)"),
     "configuration.store": ("The store", "ストア"),

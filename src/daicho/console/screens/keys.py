@@ -23,8 +23,8 @@ WORDS: Words = {
     ),
     "keys.none": ("There are no keys yet.", "キーはまだありません。"),
     "keys.unused": (
-        "This server asks for no keys: it was started without `--keys`, and answers this machine alone.",
-        "このサーバーはキーを求めません（`--keys` なしで起動し、このマシンにだけ応答します）。",
+        "This server asks for no keys: it was started without --keys, and answers this machine alone.",
+        "このサーバーはキーを求めません（--keys なしで起動し、このマシンにだけ応答します）。",
     ),
     "keys.prefix": ("Public part", "公開部分"),
     "keys.name": ("Name", "名前"),

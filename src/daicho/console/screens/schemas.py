@@ -41,8 +41,8 @@ WORDS: Words = {
         "このコードでは読めない形のイベントが {n} 件あります。",
     ),
     "schemas.lost.do": (
-        "Give the App the part or the upcaster that knows it; `daicho doctor` names them.",
-        "その型を知る部品かアップキャスターを App に渡してください。`daicho doctor` が一覧を示します。",
+        "Give the App the part or the upcaster that knows it; daicho doctor names them.",
+        "その型を知る部品かアップキャスターを App に渡してください。daicho doctor が一覧を示します。",
     ),
     "schemas.fields": ("Fields of the present version", "現行バージョンのフィールド"),
     "schemas.field": ("Field", "フィールド"),
