@@ -170,7 +170,7 @@ def test_a_command_is_tried_sent_and_sent_again(shop_console: ShopConsole, page:
     page.locator('[data-action="command.send"]').click()
     expect(page.locator(".d-dialog")).to_contain_text("daicho send ReceiveStock")
     page.locator('[data-confirm="1"]').click()
-    expect(page.locator("main")).to_contain_text("Accepted: 1 events in inventory-globe.")
+    expect(page.locator("main")).to_contain_text("Accepted. Events in inventory-globe: 1.")
     assert in_store(shop_console, lambda app: app.storage.stream_version("inventory-globe")) == 1
     page.goto(f"{shop_console.url}/commands?lang=en&name=ReceiveStock&outcome=accepted")
     page.get_by_text("Send again").first.click()
@@ -179,7 +179,7 @@ def test_a_command_is_tried_sent_and_sent_again(shop_console: ShopConsole, page:
     )
     page.locator('[data-action="command.resend"]').click()
     page.locator('[data-confirm="1"]').click()
-    expect(page.locator("main")).to_contain_text("Accepted: 1 events in inventory-globe.")
+    expect(page.locator("main")).to_contain_text("Accepted. Events in inventory-globe: 1.")
     found: list[Any] = in_store(shop_console, _globes)
     assert [(event.event.quantity, event.actor) for event in found] == [(7, "local"), (7, "local")]
     assert in_store(shop_console, audit_of) == [

@@ -88,7 +88,7 @@ WORDS: Words = {
         "{stream} に次を記録します（まだ何も記録していません）:",
     ),
     "commands.resend": ("Send it, with a new id", "新しいIDで送信"),
-    "commands.sent": ("Accepted: {events} events in {stream}.", "受理されました: {stream} に {events} 件。"),
+    "commands.sent": ("Accepted. Events in {stream}: {events}.", "受理されました: {stream} に {events} 件。"),
     "commands.choose": ("Which one?", "どのコマンドを送りますか？"),
     "commands.original": ("It was sent before, with this outcome:", "元のコマンドの結果:"),
     "commands.unknown": ("This app handles no command of this name.", "この名前のコマンドはありません。"),

@@ -82,7 +82,7 @@ WORDS: Words = {
         "The event stays in the log; this reader goes on without it.",
         "イベントはログに残り、この読み手だけが飛ばします。",
     ),
-    "parked.asked": ("{n} letters will be retried", "{n} 件を再試行します"),
+    "parked.asked": ("To be retried: {n}", "{n} 件を再試行します"),
     "parked.trial": ("What a retry would do (nothing was done)", "再試行した場合の結果（何も変更していません）"),
     "parked.trial.good": ("It would go through.", "成功します。"),
     "parked.trial.bad": ("It would stay parked.", "退避されたままになります。"),

@@ -60,7 +60,7 @@ WORDS: Words = {
     "people.forget.type": ("Type the id again to confirm", "確認のため id をもう一度入力"),
     "people.forget.ask": ("The second and last question.", "2 度目の、最後の確認です。"),
     "people.forget.mismatch": ("The id that was typed is another one.", "入力された id が一致しません。"),
-    "people.forget.done": ("{subject} is forgotten: {n} events.", "{subject} を忘れました：{n} 件のイベント。"),
+    "people.forget.done": ("{subject} is forgotten. Events: {n}.", "{subject} を忘れました：{n} 件のイベント。"),
     "people.back": ("Do not forget", "やめる"),
     "people.hold.set": ("Hold", "保留する"),
     "people.hold.ask": (

@@ -37,7 +37,7 @@ WORDS: Words = {
     "schemas.unreadable": ("unreadable", "読めない"),
     "schemas.unused": ("not recorded yet", "未記録"),
     "schemas.lost": (
-        "{n} events are stored in a shape that this code cannot read.",
+        "Events stored in a shape that this code cannot read: {n}.",
         "このコードでは読めない形のイベントが {n} 件あります。",
     ),
     "schemas.lost.do": (
