@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from daicho.cli import main
 from tests.services import postgres as clusters
 from tests.services.find import needed
+from tests.services.guard import happens
 from tests.services.running import Host
 from tests.serving import served
 
@@ -123,6 +124,13 @@ def test_from_a_running_service(advise: Advise, tmp_path: Path) -> None:
                 assert client.post("/commands/PlaceOrder", json=order).status_code in (200, 409)
             for _ in range(18):
                 client.get("/queries/CountOrders").raise_for_status()
+
+            def is_at_rest() -> bool:
+                """Stock is reserved by an event handler, when it comes to it."""
+                counted = {each["aggregate"]: each["writes"] for each in client.get("/look-to-book").json()["aggregates"]}
+                return counted == {"order": 2, "stock": 2}
+
+            assert happens(is_at_rest, within=30)
         found = told(advise("--url", service.url, "-o", "json"))
         assert (found["order"]["ratio"], found["order"]["approach"]) == (9, "staged")
         live = advise("--url", service.url, "--for", "0.1", exit_code=1)
