@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import random
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
@@ -18,6 +18,7 @@ from daicho import (
     Event,
     InvalidMessage,
     NotParked,
+    ProjectionFailed,
     Rejected,
     Row,
     apply,
@@ -203,6 +204,29 @@ async def test_an_event_that_makes_a_row_which_the_store_cannot_hold_parks_its_k
         assert {row.total for row in await app.views[large_enough].find()} == {1, 2, 13, 14}
 
 
+@projection("sums", key=lambda event: event.counter)
+def raising_or_too_large(row: Sum | None, event: Put) -> Sum:
+    if event.n == 99:
+        raise ValueError("cannot take 99")
+    return too_large(row, event)
+
+
+@pytest.mark.parametrize("kind", ["redis", "mongodb", "opensearch"])
+async def test_rows_elsewhere_wait_for_no_letter_that_is_written_without_them(
+    sqlite: str, read_store_url: Callable[[str], str], kind: str
+) -> None:
+    """One event of the page raises, so that its letter goes first; of another the row cannot be held."""
+    app = App(Counter, raising_or_too_large, store=sqlite, views={raising_or_too_large: read_store_url(kind)})
+    async with resting(app):
+        for counter, n in (("a", 99), ("b", 1), ("c", 13), ("d", 1), ("a", 1)):
+            await app.send(Add(counter=counter, n=n))
+    async with app:
+        await app.settle()
+        assert [letter.key for letter in await parked(app)] == ["a", "c", "a"]
+        assert [row.counter for row in await app.views[raising_or_too_large].find()] == ["b", "d"]
+        assert {lag.state for lag in await app.lag()} == {"live"}
+
+
 async def test_a_rebuild_parks_what_makes_a_row_that_the_store_cannot_hold(store: Store) -> None:
     async with App(Counter, too_large, store=store.url) as app:
         await put(app, *[(f"c{n}", 13 if n == 5 else 1) for n in range(10)])
@@ -270,6 +294,43 @@ async def test_a_text_that_the_database_cannot_hold_stops_nothing_else(store: St
             assert (letters["sayings@1"].key, letters["by_text@1"].key) == ("b", "speaker-b")
         else:
             assert await app.views[sayings].get("b") == Saying(text="t\0wo")
+
+
+@projection("sums", key=lambda event: event.counter, inline=True)
+def at_once(row: Sum | None, event: Put) -> Sum:
+    return too_large(row, event)
+
+
+async def test_a_row_that_an_inline_projection_cannot_store_refuses_its_command_and_no_other(store: Store) -> None:
+    async with App(Counter, at_once, store=store.url) as app:
+        await app.settle()
+        commands = [Add(counter=f"c{n}", n=13 if n % 10 == 4 else 1) for n in range(30)]  # they share commits
+        answers = await asyncio.gather(*map(app.send, commands), return_exceptions=True)
+        refused = [n for n, answer in enumerate(answers) if isinstance(answer, BaseException)]
+        assert refused == [4, 14, 24]
+        assert {type(answers[n]) for n in refused} == {ProjectionFailed}
+        assert "an integer has 64 bits" in str(answers[4])
+        assert await app.views[at_once].count() == 27
+        assert (await app.send(Add(counter="c4", n=1))).version == 1  # nothing of it was written
+        assert await parked(app) == []
+
+
+@projection("sayings", key=lambda event: event.place, inline=True)
+def said_at_once(_: Saying | None, event: Said) -> Saying:
+    return Saying(text=event.text)
+
+
+async def test_a_text_that_the_database_cannot_hold_inline_refuses_its_command_alone(store: Store) -> None:
+    async with App(Speaker, said_at_once, store=store.url) as app:
+        await app.settle()
+        texts = ["t\0wo" if n == 4 else "one" for n in range(10)]
+        commands = [Say(place=f"p{n}", text=text) for n, text in enumerate(texts)]
+        answers = await asyncio.gather(*map(app.send, commands), return_exceptions=True)
+        refused = [n for n, answer in enumerate(answers) if isinstance(answer, BaseException)]
+        is_postgres = store.url.startswith("postgresql")
+        assert refused == ([4] if is_postgres else [])
+        assert [type(answers[n]) for n in refused] == [ProjectionFailed] * is_postgres
+        assert await app.views[said_at_once].count() == 10 - is_postgres
 
 
 async def test_what_is_no_row_of_its_view_parks_its_key_alone(store: Store) -> None:

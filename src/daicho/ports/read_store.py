@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import msgspec
 
 from daicho.ports.storage import Finding
-from daicho.ports.view_store import TableSpec, ViewStore
+from daicho.ports.view_store import TableSpec, ViewChange, ViewStore
 
 __all__ = ["Placed", "ReadStore"]
 
@@ -47,6 +47,10 @@ class ReadStore(ViewStore, Protocol):
     whether a commit was done: doing it again is harmless), StoreFull, StoreClosed, StoreFailed, or MessageError for
     what it cannot keep.
     """
+
+    def check(self, change: ViewChange) -> None:
+        """Writes nothing. Raises InvalidMessage for a row that `commit` would refuse."""
+        ...
 
     @property
     def url(self) -> str:

@@ -129,6 +129,9 @@ class Elsewhere(Forwarding[ReadStore]):
         move, register = change.advance, self._register
         if move is not None:
             await self._check(move)
+        if change.parked or change.beside:
+            for each in (*change.beside, change):
+                self.store.check(each)
         if move is not None and change.parked:
             await register.park(move.processor, move.token, move.old, move.new, change.parked)
         for beside in change.beside:
@@ -142,6 +145,11 @@ class Elsewhere(Forwarding[ReadStore]):
             await register.retried(move.processor, change.retried)
             if move.new == move.old:
                 await register.advance(move)  # nowhere, but others see that rows have changed
+
+    def check(self, change: ViewChange) -> None:
+        """Raises InvalidMessage if a row cannot be held: letters and rows beside, which go first, shall not stand
+        without it."""
+        self.store.check(change)
 
     async def _check(self, move: Advance) -> None:
         """Whether it may go that far. Behind a pooler, events of an epoch may be here before it is noticed. Raises

@@ -2,6 +2,7 @@
 
 import pytest
 
+from daicho.core.errors import InvalidMessage
 from daicho.ports.read_store import Placed, ReadStore
 from daicho.ports.view_store import TableSpec
 from daicho.testing.contracts.base import HOSTILE
@@ -50,6 +51,14 @@ class PlacesContract(ParcelsContract):
         await filled(store)
         await store.commit(rows(seen, {}, "p-1"))
         assert await places(store, "p-1", "p-2") == FILLED
+
+    async def test_what_a_commit_would_refuse_is_told_before_anything_is_written(self, store: ReadStore) -> None:
+        await filled(store)
+        store.check(rows(9, {"p-9": FOUND}))
+        unfit = Parcel(status=5)  # type: ignore[arg-type]
+        with pytest.raises(InvalidMessage):
+            store.check(rows(9, {"p-8": FOUND, "p-9": unfit}))
+        assert await store.get_many(PARCELS, ["p-8", "p-9"]) == {}
 
     async def test_a_row_takes_what_is_newer(self, store: ReadStore) -> None:
         await filled(store)

@@ -251,6 +251,9 @@ class MongoReadStore:
 
     # writing
 
+    def check(self, change: ViewChange) -> None:
+        written(table_for(change.table), change, self._now())
+
     async def commit(self, change: ViewChange) -> None:
         compiled = await self._table(change.table)
         documents = written(compiled, change, self._now())

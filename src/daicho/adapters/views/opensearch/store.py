@@ -180,6 +180,10 @@ class SearchReadStore:
 
     # writing
 
+    def check(self, change: ViewChange) -> None:
+        for _ in _lines(self._table(change.table), change, self._time()):
+            pass
+
     async def commit(self, change: ViewChange) -> None:
         compiled, advance, at = self._table(change.table), change.advance, self._time()
         lines = list(_lines(compiled, change, at))  # before anything is sent: what cannot be kept stops all of it

@@ -200,6 +200,10 @@ class RedisReadStore:
 
     # writing
 
+    def check(self, change: ViewChange) -> None:
+        for _ in table_for(self._prefix, change.table).pieces(change):
+            pass
+
     async def commit(self, change: ViewChange) -> None:
         compiled = table_for(self._prefix, change.table)
         pieces: list[bytes] = []
