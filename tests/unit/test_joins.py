@@ -10,13 +10,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from daicho import App, Command, Crud, Row, WiringError, join, projection, sql_projection
+from daicho import App, Command, Crud, Join, Row, WiringError, join, projection, replace, sql_projection
 from daicho.core.errors import ConfigurationError, StoreUnavailable, TwoHandlers, UnknownView
 from daicho.ports.storage import Storage
 from daicho.ports.view_store import ViewChange
 from daicho.read import joining
 from daicho.read.join_projector import JoinProjector
 from daicho.testing import crash_at
+from daicho.testing.contracts.base import eventually
 from tests.joined import (
     Customer,
     CustomerRow,
@@ -410,6 +411,115 @@ async def test_an_event_that_cannot_be_taken_waits_with_its_followers_and_all_ot
         assert await parked(app) == []
         assert await shown(app) == expected([*before, command, *after])
         assert await shown(app, await app.send(ANN)) == expected([*before, command, *after, ANN])
+
+
+@join("orders_with_names", orders, customers, on=lambda order: order.customer_id)
+def unholdable(order: OrderRow, customer: CustomerRow | None) -> NamedOrder | None:
+    shown = orders_with_names(order, customer)
+    if shown is None or order.amount == 14:
+        return order if order.amount == 14 else None  # type: ignore[return-value]
+    if order.amount == 15 and shown.name == "Fay":
+        return replace(shown, names="many")
+    if order.amount == 13 or shown.name == "Eve":
+        return replace(shown, names="many")
+    return shown
+
+
+UNFIT: list[tuple[Command, str, str]] = [
+    (Place(order_id="o3", customer_id="c1", amount=13), "orders:o3", "InvalidMessage: 'many' does not fit"),
+    (Place(order_id="o4", customer_id="c1", amount=14), "orders:o4", "returned OrderRow, and not NamedOrder or None"),
+    (Place(order_id="o5", customer_id="c1", amount=2**63), "orders:o5", "an integer has 64 bits"),
+    (Name(customer_id="c2", name="Eve"), "customers:c2", "InvalidMessage: 'many' does not fit"),
+]
+"""Commands whose events make a row that no store holds: of the view, of none, of the left side, of others."""
+
+
+@pytest.fixture(params=["sqlite", "postgres", "redis", "mongodb", "opensearch"])
+def anywhere(request: pytest.FixtureRequest, sqlite: str, read_store_url: Callable[[str], str]) -> Callable[..., App]:
+    """An App with the join, its rows on each kind of store."""
+    url = request.getfixturevalue("postgres_url") if request.param == "postgres" else sqlite
+    place = None if request.param in {"sqlite", "postgres"} else read_store_url(request.param)
+
+    def app(part: Join[NamedOrder]) -> App:
+        return App(Order, Customer, part, store=url, views={part: place} if place else None)
+
+    return app
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["in one page", "one by one"])
+async def test_an_event_that_makes_a_row_which_the_store_cannot_hold_parks_its_key_alone(
+    anywhere: Callable[..., App], together: bool
+) -> None:
+    good: list[Command] = [ANN, FIRST, SECOND, Place(order_id="o6", customer_id="c2")]
+    last: list[Command] = [BEA, Move(order_id="o2", customer_id="c2")]
+    follower = Move(order_id="o3", customer_id="c2")
+    app = anywhere(unholdable)
+    await app.start(processors=not together)
+    for command in [*good, *(command for command, *_ in UNFIT), *last, follower]:
+        await app.send(command)
+        if not together:
+            await app.settle()
+    await app.stop()
+    async with anywhere(unholdable) as app:
+        await app.settle()
+        letters = await app.dead_letters.list()
+        assert [letter.key for letter in letters] == [*(key for _, key, _ in UNFIT), "orders:o3"]
+        for letter, (_, _, error) in zip(letters, UNFIT, strict=False):
+            assert error in (letter.error or "")
+        assert await told(app, unholdable) == expected([*good, *last])
+        await app.dead_letters.retry()
+        await app.dead_letters.retried(30)
+        assert len(await app.dead_letters.list()) == 5
+        assert await told(app, unholdable) == expected([*good, *last])
+        assert {lag.state for lag in await app.lag()} == {"live"}
+    async with anywhere(orders_with_names) as app:  # a deploy of mended code, which no store can help with 2**63
+        await eventually(lambda: app.dead_letters.list(), lambda letters: [x.key for x in letters] == ["orders:o5"])
+        mended = [command for command, key, _ in UNFIT if key != "orders:o5"]
+        assert await told(app, orders_with_names) == expected([*good, *mended, *last, follower])
+
+
+async def test_what_is_raised_and_what_cannot_be_held_are_parked_side_by_side(anywhere: Callable[..., App]) -> None:
+    poison.add(99)
+    app = anywhere(unholdable)
+    await app.start(processors=False)
+    await sent(app, [ANN, Place(order_id="o9", customer_id="c1", amount=99), UNFIT[0][0], FIRST])
+    await app.stop()
+    async with anywhere(unholdable) as app:
+        await app.settle()
+        assert [letter.key for letter in await app.dead_letters.list()] == ["orders:o9", "orders:o3"]
+        assert await told(app, unholdable) == expected([ANN, FIRST])
+
+
+async def test_a_build_parks_what_makes_a_row_that_the_store_cannot_hold(anywhere: Callable[..., App]) -> None:
+    async with anywhere(unholdable) as app:
+        await sent(app, [ANN, FIRST, *(command for command, *_ in UNFIT)])
+        await app.settle()
+        assert [step async for step in app.rebuild("orders_with_names")][-1].switched
+        letters = [letter.key for letter in await app.dead_letters.list() if letter.processor.endswith("@2")]
+        assert letters == [key for _, key, _ in UNFIT[:3]]  # nobody ordered for Eve
+        assert await told(app, unholdable) == expected([ANN, FIRST])
+
+
+async def test_of_the_many_rows_of_an_event_none_is_changed_if_the_last_cannot_be_held(
+    anywhere: Callable[..., App], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such a step is written in pieces."""
+    monkeypatch.setattr(joining, "_HELD", 2)
+    monkeypatch.setattr(joining, "_LEFTS", 2)
+    before: list[Command] = [ANN, *(Place(order_id=f"o{n}", customer_id="c1") for n in range(8))]
+    before.append(Place(order_id="o9", customer_id="c1", amount=15))
+    async with anywhere(unholdable) as app:
+        await sent(app, before)
+        await app.settle()
+        await app.send(Name(customer_id="c1", name="Fay"))
+        await app.settle()
+        assert [letter.key for letter in await app.dead_letters.list()] == ["customers:c1"]
+        assert await told(app, unholdable) == expected(before)
+
+
+async def told(app: App, part: Join[NamedOrder]) -> Shown:
+    rows = await app.views[part].find()
+    return {row.order_id: (row.name, row.amount, row.changes, row.names) for row in rows}
 
 
 async def test_of_a_page_with_good_and_bad_events_only_the_bad_ones_are_parked(lasting: str) -> None:

@@ -5,7 +5,7 @@ events ──> right fold ──> right rows ───────────�
 """
 
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Generic, TypeVar, cast
@@ -163,6 +163,16 @@ class JoinFold(Generic[RowT]):
         self.join: Callable[[Any, Any], RowT | None] = part.function
         self.tables = (self.left.table, self.right.table)
         """Names of the tables beside its own."""
+
+    def check(self, rows: Iterable[RowT | None]) -> None:
+        """Raises WiringError for what is no row of this view."""
+        kind = self.part.row_type
+        for row in rows:
+            if row is not None and not isinstance(cast("object", row), kind):
+                raise WiringError(
+                    f"{describe(self.join)} returned {type(row).__name__}, and not {kind.__name__} or None",
+                    do=f"return the {kind.__name__} to show, or None for none",
+                )
 
     def partner(self, row: Any) -> str | None:
         """Raises what the user's code raises, and TypeError if that gives no text."""

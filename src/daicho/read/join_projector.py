@@ -20,15 +20,15 @@ from typing import Any
 import msgspec
 
 from daicho.core.collecting import uncollected
-from daicho.core.errors import HistoryError, StoreError, StoreFailed
+from daicho.core.errors import HistoryError, InvalidMessage, StoreError, StoreFailed
 from daicho.core.fingerprint import fingerprint
 from daicho.core.join import JoinFold
-from daicho.core.messages import Row
+from daicho.core.messages import RecordedEvent, Row, replace
 from daicho.core.registry import Registry
 from daicho.core.stored import recorded
 from daicho.ports.checkpoint_store import Advance, Checkpoint
 from daicho.ports.dead_letter_store import DeadLetter, ParkedEvent
-from daicho.ports.event_store import Narrow, Selection
+from daicho.ports.event_store import Narrow, Selection, StoredEvent
 from daicho.ports.probe import Probe, silent
 from daicho.ports.storage import Storage
 from daicho.ports.view_store import TableSpec, ViewChange
@@ -39,7 +39,7 @@ from daicho.read.join_step import Refused, Step, Unit
 from daicho.read.join_tables import JoinTables
 from daicho.read.joining import Joining
 from daicho.read.mended import ask_if_mended
-from daicho.read.processor import parked
+from daicho.read.processor import parked, storable
 
 __all__ = ["JoinProjector"]
 
@@ -91,12 +91,57 @@ class JoinProjector(Build[JoinFold[Any]]):
     # -- a page of events -----------------------------------------------------------------------------------------
 
     async def consume(self, page: Page, indexes: list[int], token: int, position: int) -> int:
+        move = Advance(processor=self.name, token=token, old=position, new=page.last)
+        return await self._consume(page, indexes, move)
+
+    async def _consume(self, page: Page, indexes: list[int], advance: Advance) -> int:
+        """If they make a row that the store cannot hold, by halves, until it is known which of them does."""
+        parked_before = set(self._parked)
+        try:
+            return await self._consume_together(page, indexes, advance)
+        except InvalidMessage as error:
+            self._parked = parked_before
+            if len(indexes) < 2:
+                if not indexes:
+                    raise
+                return await self._park_alone(page, indexes[0], advance, error)
+        half = len(indexes) // 2
+        between = int(page.events[indexes[half - 1]].position)
+        position = await self._consume(page, indexes[:half], replace(advance, new=between))
+        return await self._consume(page, indexes[half:], replace(advance, old=position))
+
+    async def _park_alone(self, page: Page, index: int, advance: Advance, error: InvalidMessage) -> int:
+        """Under its keys, or under its stream, if they are what cannot be held."""
+        stored, record = page.events[index], page.record(index)
+        units = self._joining.units(stored.position, record.event, record) if isinstance(record, RecordedEvent) else ()
+        keys = list(dict.fromkeys(unit.parked_as for unit in units))
+        for under in (keys, [stored.stream]):
+            parked_before = set(self._parked)
+            letters = [self._letter_under(stored, key, error) for key in under]
+            try:
+                await self._write(Step(), advance, letters)
+            except InvalidMessage:
+                self._parked = parked_before
+                if under is not keys:
+                    raise
+            else:
+                break
+        return advance.new
+
+    def _letter_under(self, stored: StoredEvent, key: str, error: InvalidMessage) -> ParkedEvent:
+        """Behind another one, it only waits."""
+        if key in self._parked:
+            return parked(stored, key, None)
+        return self._blamed(parked(stored, key, error, code=self._code))
+
+    async def _consume_together(self, page: Page, indexes: list[int], advance: Advance) -> int:
+        """Raises InvalidMessage, and has written nothing, if the store cannot hold one of the rows."""
         letters: list[ParkedEvent] = []
         step = await self._taken(self._work(page, indexes, letters), letters)
         self._probe("projection.before")
-        await self._write(step, Advance(processor=self.name, token=token, old=position, new=page.last), letters)
+        await self._write(step, advance, letters)
         self._probe("projection.after")
-        return page.last
+        return advance.new
 
     async def consume_narrow(self, events: Sequence[Narrow], token: int, position: int) -> bool:
         """The same for many events of which nothing but the content is needed: faster, and all or nothing.
@@ -118,7 +163,10 @@ class JoinProjector(Build[JoinFold[Any]]):
             raise
         except Exception:  # noqa: BLE001 - told by `consume`, event by event
             return False
-        await self._write(step, Advance(processor=self.name, token=token, old=position, new=events[-1][0]), ())
+        try:
+            await self._write(step, Advance(processor=self.name, token=token, old=position, new=events[-1][0]), ())
+        except InvalidMessage:
+            return False
         return True
 
     def _work(self, page: Page, indexes: Iterable[int], letters: list[ParkedEvent]) -> list[list[Unit]]:
@@ -184,12 +232,18 @@ class JoinProjector(Build[JoinFold[Any]]):
             beside = self._joining.changes(step)
             if step.is_large:
                 if self._elsewhere is not None:
+                    await self._check(self._elsewhere, step, beside, advance)
                     for each in beside:
                         await self.views.commit(each)
                     beside = []
                 await self._write_others(step, advance)
             last = await self._shown(step.results, advance, advance)
             await self.views.commit(msgspec.structs.replace(last, beside=beside, parked=letters, retried=retried))
+        except InvalidMessage:
+            self._joining.forget()
+            if step.is_large:
+                await self._put_back(step, advance)
+            raise
         except BaseException:
             self._joining.forget()
             raise
@@ -199,11 +253,26 @@ class JoinProjector(Build[JoinFold[Any]]):
         elif step.results:
             self.changes.tell(self.table.name, step.results)
 
+    async def _check(self, elsewhere: Elsewhere, step: Step, beside: Iterable[ViewChange], advance: Advance) -> None:
+        """Before the sides are written, which cannot be taken back. Raises InvalidMessage."""
+        for each in (*beside, await self._shown(step.results, advance, advance)):
+            elsewhere.check(each)
+        async for piece in self._joining.others(step, step.dirty):
+            elsewhere.check(await self._shown(piece, advance, advance))
+
     async def _write_others(self, step: Step, advance: Advance) -> None:
         """Fenced by the place from which the checkpoint has not yet moved. What is written here and then interrupted
         is written again with the same events, whatever events come with them then."""
         stay = msgspec.structs.replace(advance, new=advance.old)
         async for piece in self._joining.others(step, step.dirty):
+            await self.views.commit(await self._shown(piece, advance, stay))
+
+    async def _put_back(self, step: Step, advance: Advance) -> None:
+        """Rows as they were before the first pieces of a step whose last ones cannot be held."""
+        if self._elsewhere is not None:
+            return  # nothing was written: see `_check`
+        stay = msgspec.structs.replace(advance, new=advance.old)
+        async for piece in self._joining.as_they_are(step.dirty):
             await self.views.commit(await self._shown(piece, advance, stay))
 
     async def _shown(self, results: dict[str, Row | None], place: Advance, advance: Advance) -> ViewChange:
@@ -250,9 +319,12 @@ class JoinProjector(Build[JoinFold[Any]]):
         step, done, failure = await self._refolded(letters)
         numbers = [letter.number for letter in letters]
         if done:
-            await self._write(step, stay, (), numbers[:done])
+            try:
+                await self._write(step, stay, (), numbers[:done])
+            except InvalidMessage as unfit:  # a row that the store cannot hold: all of them stay
+                done, failure = 0, unfit
         if failure is not None:
-            told = f"{type(failure).__name__}: {failure}"
+            told = storable(f"{type(failure).__name__}: {failure}")
             await self._storage.retried(self.name, numbers[done:], error=told, code=self._code)
 
     async def _refolded(self, letters: Sequence[DeadLetter]) -> tuple[Step, int, Exception | None]:

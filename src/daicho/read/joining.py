@@ -98,10 +98,12 @@ class Joining:
         """What to show for left rows with the keys of their partners. Raises Refused."""
         join, right = self._fold.join, self.right
         try:
-            return {
+            made = {
                 key: None if row is None else join(row, None if partner is None else step.right.row(right, partner))
                 for key, row, partner in lefts
             }
+            self._fold.check(made.values())
+            return made
         except Exception as error:
             raise Refused(f"{type(error).__name__}: {error}") from error
 
@@ -118,6 +120,13 @@ class Joining:
                 while found:
                     yield self._joined(step, ((k, row, key) for k, row in found if k not in step.partners))
                     found = await self._lefts(key, Mark(found[-1][0])) if len(found) == _LEFTS else []
+
+    async def as_they_are(self, rights: Iterable[str]) -> AsyncIterator[dict[str, Row | None]]:
+        """What to show for the left rows of these right rows before any event more. Raises Refused."""
+        keys = list(rights)
+        await self._fetch(self.right, keys)
+        async for piece in self.others(Step(), keys):
+            yield piece
 
     async def _lefts(self, partner: str, after: Mark | None = None) -> list[tuple[str, Any]]:
         left = self._fold.left
