@@ -127,8 +127,8 @@ def test_from_a_running_service(advise: Advise, tmp_path: Path) -> None:
 
             def is_at_rest() -> bool:
                 """Stock is reserved by an event handler, when it comes to it."""
-                counted = {each["aggregate"]: each["writes"] for each in client.get("/look-to-book").json()["aggregates"]}
-                return counted == {"order": 2, "stock": 2}
+                seen = client.get("/look-to-book").json()["aggregates"]
+                return {each["aggregate"]: each["writes"] for each in seen} == {"order": 2, "stock": 2}
 
             assert happens(is_at_rest, within=30)
         found = told(advise("--url", service.url, "-o", "json"))
