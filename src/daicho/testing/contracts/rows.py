@@ -108,7 +108,7 @@ _UNFIT: list[tuple[str, object]] = [
     ("lines", [Line("pen", "3", Decimal(1))]),  # type: ignore[arg-type]
     ("lines", None),
     ("labels", {"a": "1"}),
-    ("labels", object()),
+    ("labels", ...),
 ]
 """Values that are not what the field is declared to hold."""
 
