@@ -1,5 +1,6 @@
 """What tests of the engine share."""
 
+import signal
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -16,6 +17,12 @@ from tests.services.pgbouncer import PgBouncer
 from tests.services.postgres import Postgres, drop_database, fresh_database, fresh_store
 from tests.services.redis import redis
 from tests.services.running import Host, through
+
+
+def pytest_configure() -> None:
+    """A shell has what it starts in the background ignore Ctrl-C, and so would every program that a test interrupts."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)

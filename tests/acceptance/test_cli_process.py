@@ -6,7 +6,8 @@ import pty
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -124,10 +125,16 @@ def test_a_reader_that_goes_away_is_no_accident(here: Path) -> None:
         assert tail.stderr.read() == b""
 
 
-def follow(*args: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
+@contextmanager
+def follow(*args: str) -> Iterator["subprocess.Popen[str]"]:
+    """It ends with the test, also if that fails."""
+    with subprocess.Popen(
         [*COMMAND, "tail", "-f", *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ}
-    )
+    ) as tail:
+        try:
+            yield tail
+        finally:
+            tail.kill()
 
 
 def line_of(stream: IO[str] | None) -> str:

@@ -136,7 +136,8 @@ def test_settings_of_the_server_come_from_file_environment_and_command_line(
     monkeypatch.chdir(tmp_path)
     Path("daicho.toml").write_text('port = 9000\nworkers = 3\ninsecure = true\nrate = "50/s"\n')
     monkeypatch.setenv("DAICHO_PORT", "9001")
-    rows = {row["setting"]: row for row in json.loads(_run("config", "--origin", "-o", "json"))["data"]}
+    told = CliRunner().invoke(main, ["config", "--origin", "-o", "json"]).stdout  # what it does not know is on stderr
+    rows = {row["setting"]: row for row in json.loads(told)["data"]}
     assert (rows["port"]["value"], rows["port"]["origin"]) == ("9001", "environment (DAICHO_PORT)")
     assert (rows["workers"]["value"], rows["workers"]["origin"]) == ("3", "file (daicho.toml)")
     assert (rows["insecure"]["value"], rows["rate"]["value"]) == ("true", "50/s")
